@@ -1,0 +1,1 @@
+"""What happens to one record: one operator a file."""

@@ -1,0 +1,1 @@
+"""State: ordered maps of bytes, what is uncommitted in front of them, and their changelog."""
