@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streamflow.log.contract import NewTopic
 from streamflow.state.spec import StoreSpec
+from streamflow.topic import NewTopic
 from streamflow.topology import Step
 
 

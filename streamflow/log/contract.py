@@ -21,30 +21,11 @@ The rules an implementation keeps, each held by `tests/log/test_contract.py`:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from streamflow.record import TopicPartition
-
-
-@dataclass(frozen=True)
-class NewTopic:
-    """A topic to create. ``config`` holds Kafka's names: ``cleanup.policy``, ``retention.ms``, ..."""
-
-    name: str
-    partitions: int
-    config: Mapping[str, str] = field(default_factory=dict[str, str])
-    internal: bool = False
-
-
-@dataclass(frozen=True)
-class TopicInfo:
-    """A topic that exists. ``id`` differs between two lives of one name."""
-
-    name: str
-    partitions: int
-    config: Mapping[str, str]
-    id: str
+from streamflow.topic import NewTopic, TopicInfo
 
 
 class Fetched(NamedTuple):

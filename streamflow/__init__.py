@@ -1,0 +1,1 @@
+"""streamflow: Kafka Streams for Python people."""

@@ -1,0 +1,26 @@
+"""Topics as they are asked for and as they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class NewTopic:
+    """A topic to create. ``config`` holds Kafka's names: ``cleanup.policy``, ``retention.ms``, ..."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict[str, str])
+    internal: bool = False
+
+
+@dataclass(frozen=True)
+class TopicInfo:
+    """A topic that exists. ``id`` differs between two lives of one name."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+    id: str
