@@ -1,0 +1,1 @@
+"""The embedded log: one SQLite file of Kafka v2 record batches, for the processes of one machine."""

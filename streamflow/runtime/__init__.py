@@ -1,0 +1,1 @@
+"""Tasks, commit, recovery, and the worker loop."""
