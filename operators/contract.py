@@ -16,8 +16,9 @@ makes it (``key``, ``value`` effect other than `Effect.SAME`), raw when nobody
 does. An operator never needs to know: what passes through is passed through,
 and a store handle from `Scope.store` takes keys in the form of the step's input
 and values in the form of its output. Only sources, sinks and windowed
-aggregations, which make a key out of a key, ask (`Scope.key_raw`). Sources and sinks belong to the
-graph (`streamflow/topology.py`): operators know stores, never topics.
+aggregations, which make a key out of a key, ask (`Scope.key_raw`). Sources and
+sinks belong to the graph (`streamflow/topology.py`): operators know stores,
+never topics.
 
 Other fields of the record in hand (topic, partition, offset, headers) are on
 `Scope.context`, read only by those who ask.
@@ -83,6 +84,8 @@ class Scope(Protocol):
     """The step's input key comes as bytes."""
     key_out_raw: bool
     """The key the step emits is to be bytes (differs from ``key_raw`` for windowed keys only)."""
+    decode_key: Callable[[Any], Any]
+    """The step's input key as the user's object, whatever its form."""
     sends_old: bool
     """Somebody downstream asked for the old values of this table."""
 
@@ -131,3 +134,27 @@ class Operator(Protocol):
         parents (a join of two tables) gives a tuple, in the order of its parents.
         """
         ...
+
+
+class Passing:
+    """The answers of a step that looks at nothing and passes everything on; an operator gives those that differ."""
+
+    @property
+    def reads_key(self) -> bool:
+        return False
+
+    @property
+    def reads_value(self) -> bool:
+        return False
+
+    @property
+    def key_effect(self) -> Effect:
+        return Effect.SAME
+
+    @property
+    def value_effect(self) -> Effect:
+        return Effect.SAME
+
+    @property
+    def stores(self) -> Sequence[str]:
+        return ()

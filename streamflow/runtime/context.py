@@ -1,0 +1,39 @@
+"""The record in hand, for the few who ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamflow.record import Headers
+
+
+class Context:
+    """Where the record in hand came from.
+
+    ``record`` is the record as the log gave it; everything else is read from it only when asked for.
+    ``partition_time`` is the greatest time seen in its partition, -1 before the first record.
+    """
+
+    __slots__ = ("partition", "partition_time", "record", "topic")
+
+    def __init__(self) -> None:
+        self.topic = ""
+        self.partition = -1
+        self.partition_time = -1
+        self.record: Any = None
+
+    @property
+    def offset(self) -> int:
+        """The record's offset."""
+        return int(self.record.offset)
+
+    @property
+    def timestamp(self) -> int:
+        """The record's own timestamp, in milliseconds."""
+        return int(self.record.timestamp)
+
+    @property
+    def headers(self) -> Headers:
+        """The record's headers."""
+        headers: Headers = self.record.headers
+        return headers

@@ -1,0 +1,210 @@
+"""Recovery: the one way into running. Start, every assignment, and after every doubt.
+
+    R1  session.init     older owners are fenced, the last transaction is decided
+    R2  ends             of the changelogs, asked after R1: nobody else writes them any more
+    R3  restore          each store from its own position until its position reaches the end
+    R4  inputs           from the newest meta record; the group's offsets are only a cross-check
+    R5  start            a fresh task over the same stores
+
+The order is the proof: after R1 what R2 to R4 read is the whole committed history of this task, and state and
+input positions come out of one and the same commit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from streamflow.clock import Clock
+from streamflow.errors import StateError, StreamflowError
+from streamflow.log.batch import records
+from streamflow.log.contract import Log, Offsets, Session
+from streamflow.plan import Plan, SubTopology, task_name
+from streamflow.record import TopicPartition
+from streamflow.runtime.commit import Ledger, flat
+from streamflow.runtime.task import Rules, Task
+from streamflow.state.meta import Meta
+from streamflow.state.spec import StoreSpec
+from streamflow.state.store import Store
+from streamflow.topic import TopicInfo
+from streamflow.topology import Source
+
+logger = logging.getLogger("streamflow.recovery")
+
+RESTORE_BYTES = 4 << 20
+
+
+@dataclass
+class Progress:
+    """How far a restore is, for those who look: changelog records (positions) in all and still to come."""
+
+    total: int = 0
+    left: int = 0
+    started: float = 0.0
+    restored: int = 0
+
+
+@dataclass
+class Place:
+    """What stays when a task is made anew: where it runs, its session, its open stores."""
+
+    sub: SubTopology
+    partition: int
+    session: Session
+    stores: dict[str, Store] = field(default_factory=dict[str, Store])
+    undo: list[object] | None = None
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return task_name(self.sub, self.partition)
+
+    def changelogs(self) -> dict[str, TopicPartition]:
+        """Store name -> its changelog partition."""
+        return {name: TopicPartition(topic, self.partition) for name, topic in self.sub.changelogs.items()}
+
+    def close(self, now_ms: int) -> None:
+        """Write down what is committed, as far as the disk lets us (the changelog has it too), and close every store."""
+        for store in self.stores.values():
+            try:
+                store.flush(now_ms)
+            except StateError as error:
+                logger.warning("%s: store %s was not written down: %s", self.name, store.spec.name, error)
+            store.close()
+        self.stores.clear()
+
+
+OpenStore = Callable[[Place, StoreSpec, str, Offsets], Store]
+"""``(place, spec, incarnation of the changelog, its offsets) -> an open store``, made anew if it is not to be trusted."""
+
+
+async def recover(
+    place: Place, plan: Plan, group: str, log: Log, rules: Rules, clock: Clock, open_store: OpenStore
+) -> tuple[Task, Ledger]:
+    """R1 to R5. Raises `LogError` when the log cannot be had (ask again) and `StreamflowError` when it must stop."""
+    await place.session.init()  # R1
+    changelogs = place.changelogs()
+    ends = await log.offsets(list(changelogs.values()))  # R2
+    topics = await log.topics() if changelogs else {}
+    for spec in place.sub.stores:
+        if spec.name not in place.stores:
+            changelog = changelogs.get(spec.name)
+            incarnation = topics[changelog.topic].id if changelog else ""
+            offsets = ends[changelog] if changelog else Offsets(0, 0)
+            place.stores[spec.name] = await _opened(place, spec, incarnation, offsets, group, log, open_store)
+    for store in place.stores.values():
+        store.drop()
+    await _restore(place, {tp: ends[tp] for tp in changelogs.values()}, log, clock)  # R3
+    meta = _newest(place)
+    inputs = await _inputs(place, plan, meta, group, log)  # R4
+    times = meta.stream_times if meta else {}
+    task = Task(place.sub, place.partition, plan.partitions, place.stores, rules, clock, times, place.undo)
+    input_ends = await log.offsets(list(task.inputs))
+    for tp, source in task.inputs.items():  # R5
+        source.start(inputs[tp], input_ends[tp].end)
+    return task, Ledger(
+        session=place.session,
+        meta=meta or _first(place, plan, topics),
+        keeper=min(changelogs, default=None),
+        incarnations={name: topics[changelog.topic].id for name, changelog in changelogs.items()},
+        committed=task.positions(),
+    )
+
+
+async def _opened(
+    place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, group: str, log: Log, open_store: OpenStore
+) -> Store:
+    """Open a store; one that knows a commit which the log does not know is of another life and is made anew."""
+    store = open_store(place, spec, incarnation, offsets)
+    meta = store.meta
+    if meta is not None and meta.commit_seq and spec.name in place.sub.changelogs:
+        if await log.commit_id(group, place.name, meta.commit_seq) != meta.commit_id:
+            store.reject(f"its commit {meta.commit_seq} is not in the log")
+            store = open_store(place, spec, incarnation, offsets)
+    return store
+
+
+async def _restore(place: Place, ends: Mapping[TopicPartition, Offsets], log: Log, clock: Clock) -> None:
+    """R3. Positions are compared, never record offsets: a changelog has gaps."""
+    stores = {tp: place.stores[name] for name, tp in place.changelogs().items()}
+    progress = place.progress = Progress(started=clock.monotonic())
+    behind = {tp: store for tp, store in stores.items() if store.position < ends[tp].end}
+    progress.total = progress.left = sum(ends[tp].end - store.position for tp, store in behind.items())
+    while behind:
+        positions = {tp: max(store.position, ends[tp].start) for tp, store in behind.items()}
+        fetched = await log.fetch(positions, max_bytes=RESTORE_BYTES, max_wait=1.0)
+        for tp, got in fetched.items():
+            store, since = stores[tp], positions[tp]
+            found = [record for batch in got.batches for record in records(batch) if record.offset >= since]
+            progress.restored += store.restore(found, got.next_offset)
+            if store.position >= ends[tp].end:
+                behind.pop(tp, None)
+        progress.left = sum(max(0, ends[tp].end - store.position) for tp, store in behind.items())
+
+
+def _newest(place: Place) -> Meta | None:
+    """The newest commit that any store of the task knows of."""
+    metas = [store.meta for name in place.sub.changelogs if (store := place.stores[name]).meta is not None]
+    return max((meta for meta in metas if meta), key=lambda meta: meta.commit_seq, default=None)
+
+
+def _first(place: Place, plan: Plan, topics: Mapping[str, TopicInfo]) -> Meta | None:
+    """The meta record of a task before its first commit; None for one without logged stores."""
+    keeper = min(place.sub.changelogs, default=None)
+    if keeper is None:
+        return None
+    changelog = place.sub.changelogs[keeper]
+    return Meta(
+        app_id=plan.app_id,
+        store=keeper,
+        changelog=changelog,
+        partition=place.partition,
+        incarnation=topics[changelog].id,
+        fingerprint=place.sub.fingerprint,
+    )
+
+
+async def _inputs(
+    place: Place, plan: Plan, meta: Meta | None, group: str, log: Log
+) -> dict[TopicPartition, int]:
+    """R4. The meta record is in the same transaction as the state, so it is right where the two differ."""
+    wanted = list(Task.partitions(place.sub, place.partition, plan.partitions))
+    of_meta = flat(meta.inputs) if meta else {}
+    of_group = await log.committed(group, wanted)
+    bounds = await log.offsets(wanted)
+    inputs: dict[TopicPartition, int] = {}
+    for tp in wanted:
+        position = of_meta.get(tp, of_group.get(tp))
+        inputs[tp] = _checked(position, bounds[tp], tp, place.sub)
+        if tp in of_meta and of_group.get(tp, of_meta[tp]) != of_meta[tp]:
+            if of_group[tp] > of_meta[tp]:
+                raise StreamflowError(
+                    f"task {place.name}: the group's offset of {tp.topic!r} partition {tp.partition} is {of_group[tp]}, "
+                    f"ahead of the state's {of_meta[tp]}; run `streamflow reset` to begin anew from a known place"
+                )
+            logger.warning("%s: %s: group offset %d is behind the state's %d", place.name, tp, of_group[tp], of_meta[tp])
+    return inputs
+
+
+def _checked(position: int | None, bounds: Offsets, tp: TopicPartition, sub: SubTopology) -> int:
+    """A position to begin at; the reset policy decides only where there is none yet."""
+    if position is None:
+        policy = next(
+            step.meaning.offset_reset
+            for step in sub.steps
+            if isinstance(step.meaning, Source) and tp.topic in sub.topics[step.name]
+        )
+        if policy == "fail":
+            raise StreamflowError(
+                f"{tp.topic!r} partition {tp.partition} has no committed offset and offset_reset is 'fail'; "
+                "run `streamflow reset` to choose where to begin"
+            )
+        return bounds.start if policy == "earliest" else bounds.end
+    if not bounds.start <= position <= bounds.end:
+        raise StreamflowError(
+            f"{tp.topic!r} partition {tp.partition}: the next offset is {position}, but the log holds {bounds.start} to "
+            f"{bounds.end}; run `streamflow reset --to-earliest` to go on with what is left"
+        )
+    return position
