@@ -1,8 +1,8 @@
 """Count the words of every line.
 
-    streamflow run examples/word_count.py
-    streamflow produce lines < book.txt
-    streamflow consume counts --from-beginning --value int
+streamflow run examples/word_count.py
+streamflow produce lines < book.txt
+streamflow consume counts --from-beginning --value int
 """
 
 from streamflow import App

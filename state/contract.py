@@ -45,6 +45,10 @@ class Base(Protocol):
         """The meta record of the last `write`, or None for a new store."""
         ...
 
+    def size(self) -> int:
+        """Roughly how many rows it holds."""
+        ...
+
     def close(self) -> None:
         """Write down what is buffered and free the directory's lock. Idempotent."""
         ...

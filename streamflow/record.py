@@ -34,6 +34,19 @@ class Windowed(NamedTuple, Generic[K]):
     end: int
 
 
+class Change(NamedTuple, Generic[V]):
+    """What a table change is as the value of one record: the new value and the one it replaces; None is "no row".
+
+    Only a regrouped table sends these (`KTable.group_by`), because the sum of a group must be told what to take away.
+
+    >>> Change(new=2, old=None).new
+    2
+    """
+
+    new: V | None
+    old: V | None
+
+
 @dataclass(frozen=True, slots=True)
 class Record(Generic[K, V]):
     """One record as a user sees it; ``timestamp`` is in milliseconds since the epoch.

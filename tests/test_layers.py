@@ -21,7 +21,7 @@ LAYERS: list[tuple[str, set[str]]] = [
     ("operators", {"operators"}),
     ("graph", {"topology", "describe", "naming", "render"}),
     ("language", {"stream", "table", "grouped", "app", "settings", "builder", "processor"}),
-    ("plan", {"plan", "fuse"}),
+    ("plan", {"plan", "fuse", "forms", "sinks"}),
     ("log", {"log"}),
     ("runtime", {"runtime"}),
     ("edges", {"query", "http", "metrics", "testing"}),
@@ -41,7 +41,7 @@ def sources() -> list[Path]:
 
 def part_of(module: str) -> str:
     """The part of streamflow a dotted name belongs to: ``streamflow.log.batch`` is ``log``."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def module_of(path: Path) -> str:

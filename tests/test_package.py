@@ -25,7 +25,11 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 def packages() -> dict[str, Path]:
     """Each package of the tree by its dotted name, where it really lies."""
     found: dict[str, Path] = {}
-    for top, name in (("streamflow", "streamflow"), ("operators", "streamflow.operators"), ("state", "streamflow.state")):
+    for top, name in (
+        ("streamflow", "streamflow"),
+        ("operators", "streamflow.operators"),
+        ("state", "streamflow.state"),
+    ):
         for init in (ROOT / top).rglob("__init__.py"):
             below = init.parent.relative_to(ROOT / top).parts
             if top == "streamflow" and below and below[0] in ("operators", "state"):
@@ -114,7 +118,9 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_installed_package_works_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     every = sorted(name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in modules())
     names = [name for name in every if name.split(".")[-1] not in ("py", "__main__")]
-    program = f"import importlib, streamflow\nfor name in {names}: importlib.import_module(name)\nprint(streamflow.__file__)"
+    program = (
+        f"import importlib, streamflow\nfor name in {names}: importlib.import_module(name)\nprint(streamflow.__file__)"
+    )
     told = subprocess.run(
         [installed / "python", "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -190,8 +190,10 @@ class Log(Protocol):
     async def fetch(
         self, positions: Mapping[TopicPartition, int], *, max_bytes: int, max_wait: float
     ) -> dict[TopicPartition, Fetched]:
-        """Batches from each position; only partitions that have something to tell (records, or a gap jumped).
+        """Batches from each position; only partitions that have something to tell.
 
+        That is: records, a gap jumped, or an end beyond the position that there was no room to read up to (then
+        ``batches`` may be empty): a reader of several partitions must know which of them has more.
         Answers at once when any partition has records, else waits up to ``max_wait`` seconds.
         About ``max_bytes`` in all, at least one batch from one partition, taking turns between
         partitions so that none starves. A position outside of a partition is `OffsetOutOfRange`.

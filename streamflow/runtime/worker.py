@@ -166,12 +166,11 @@ class Worker:
         due = self.pace.commit_interval
         if any(task.uncommitted or task.positions() != ledger.committed for _, task, ledger in running):
             due = max(0.0, self._next_commit(running) - self.clock.monotonic())
-        woken = asyncio.get_running_loop().create_task(self._wake.wait())
-        waiting: set[asyncio.Task[object]] = {woken}
-        if self._fetching is not None:
-            waiting.add(self._fetching)  # type: ignore[arg-type]
-        await asyncio.wait(waiting, timeout=due, return_when=asyncio.FIRST_COMPLETED)
-        woken.cancel()
+        try:
+            async with asyncio.timeout(due):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
         self._wake.clear()
 
     # --- reading

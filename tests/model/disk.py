@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from .data import META, NO_META, Change, Meta
 from .wire import LOCAL, Steps
 
-CHUNK = 2
+CHUNK = 1
 UNSYNCED = 4
 
 

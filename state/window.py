@@ -1,0 +1,262 @@
+"""Window stores as operators, processors and queries hold them: rows by key and window start.
+
+The rows of one segment lie together, in it by key and then by start; so a fetch
+of one key is a short scan in each of the two or three segments that are alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Generic, TypeVar, overload
+
+from streamflow.errors import StateError
+from streamflow.record import Windowed
+from streamflow.state.forms import Form
+from streamflow.state.horizon import Horizon
+from streamflow.state.keys import SEGMENT, SEQ, START, Starts, high_start, pack_int64, pack_segment, pack_uint32, unpack_start
+from streamflow.state.keyvalue import Scan
+from streamflow.state.layers import Layers, Pair, Tombstone, Undo
+from streamflow.state.spec import StoreSpec
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Rows = Iterator[tuple[bytes, Pair]]
+_ABOVE = b"\xff" * (SEQ + 1)
+_SEQUENCES = 2 ** (8 * SEQ)
+
+
+class WindowView(Generic[K, V]):
+    """What can be asked of a window store. Times are window starts in milliseconds, bounds inclusive, None means open.
+
+    Rows of one key come in the order of their starts. Rows of several keys come segment by segment, in each by
+    key and then by start. ``with_timestamps=True`` gives ``(value, timestamp)`` in place of each value.
+    """
+
+    get_pair: Callable[[K, int], tuple[V, int] | None]
+    """``(key, start)``: the value and its timestamp in milliseconds, or None."""
+
+    def __init__(
+        self,
+        spec: StoreSpec,
+        form: Form,
+        starts: Starts,
+        sight: Callable[[], tuple[int, int]],
+        find: Callable[[bytes], Pair | None],
+        scan: Scan,
+        layers: Layers,
+    ) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._form = form
+        self._segment_ms = starts.segment_ms
+        self._sight = sight
+        self._scan = scan
+        self._layers = layers
+        self._behind = SEQ if spec.duplicates else 0
+        self.get_pair = _getter(form, starts, sight, find)
+
+    @overload
+    def fetch(self, key: K, start: int, /, *, reverse: bool = False) -> V | None: ...
+    @overload
+    def fetch(
+        self, key: K, start: int | None, last: int | None, /, reverse: bool = False, *, with_timestamps: bool = False
+    ) -> Iterator[tuple[int, Any]]: ...
+    def fetch(self, key: K, start: int | None, *last: Any, reverse: bool = False, with_timestamps: bool = False) -> Any:
+        """``fetch(key, start)``: the value or None. ``fetch(key, first, last)``: ``(start, value)`` of one key."""
+        if last:
+            if len(last) > 1:
+                reverse = last[1]
+            return self._of_key(self._form.key(key), start, last[0], reverse, with_timestamps)
+        if self._spec.duplicates:
+            raise StateError(f"store '{self.name}' keeps duplicates; use fetch(key, start, start) for all values of a start")
+        pair = self.get_pair(key, start or 0)
+        return None if pair is None else pair[0]
+
+    def fetch_range(
+        self,
+        low: K | None,
+        high: K | None,
+        first: int | None = None,
+        last: int | None = None,
+        reverse: bool = False,
+        *,
+        with_timestamps: bool = False,
+    ) -> Iterator[tuple[Windowed[K], Any]]:
+        """``(Windowed(key, start, end), value)`` of the keys ``low <= key <= high``."""
+        begin = b"" if low is None else self._form.key(low)
+        end = None if high is None else self._form.key(high)
+        return self._of_keys(begin, end, first, last, reverse, with_timestamps)
+
+    def fetch_all(
+        self, first: int | None = None, last: int | None = None, reverse: bool = False, *, with_timestamps: bool = False
+    ) -> Iterator[tuple[Windowed[K], Any]]:
+        """``(Windowed(key, start, end), value)`` of every key."""
+        return self._of_keys(b"", None, first, last, reverse, with_timestamps)
+
+    def all(self, reverse: bool = False, *, with_timestamps: bool = False) -> Iterator[tuple[Windowed[K], Any]]:
+        """Every row that has not expired."""
+        return self._of_keys(b"", None, None, None, reverse, with_timestamps)
+
+    def approximate_size(self) -> int:
+        """Roughly how many rows, expired ones that still lie on disk among them."""
+        layers = self._layers
+        return layers.base.size() + len(layers.sinking) + len(layers.committed)
+
+    def _segments(self, first: int | None, last: int | None, reverse: bool) -> tuple[int, int, range]:
+        """The visible part of ``first..last``, and the segments it lies in."""
+        floor, observed = self._sight()
+        low = max(floor, 0 if first is None else first, 0)
+        high = observed if last is None else min(last, observed)
+        if low > high:
+            return low, high, range(0)
+        segments = range(low // self._segment_ms, high // self._segment_ms + 1)
+        return low, high, segments[::-1] if reverse else segments
+
+    def _of_key(
+        self, key: bytes, first: int | None, last: int | None, reverse: bool, with_timestamps: bool
+    ) -> Iterator[tuple[int, Any]]:
+        low, high, segments = self._segments(first, last, reverse)
+        begin, end = key + pack_int64(low), key + (pack_int64(high) + _ABOVE if segments else b"")
+        scan = self._scan
+        scans = [scan(at + begin, at + end, reverse) for at in map(pack_segment, segments)]
+        return self._starts_of(scans, SEGMENT + len(key) + START + self._behind, with_timestamps)
+
+    def _starts_of(self, scans: list[Rows], length: int, with_timestamps: bool) -> Iterator[tuple[int, Any]]:
+        value_of, behind = self._form.value_out, -self._behind
+        for rows in scans:
+            for row, (value, timestamp) in rows:
+                # A longer key that begins with this one and a start may lie in between.
+                if len(row) == length:
+                    if value_of is not None:
+                        value = value_of(value)
+                    yield unpack_start(row, behind), ((value, timestamp) if with_timestamps else value)
+
+    def _of_keys(
+        self, low_key: bytes, high_key: bytes | None, first: int | None, last: int | None, reverse: bool, with_timestamps: bool
+    ) -> Iterator[tuple[Windowed[K], Any]]:
+        low, high, segments = self._segments(first, last, reverse)
+        scan = self._scan
+        if high_key is None:
+            scans = [scan(pack_segment(at) + low_key, pack_segment(at + 1), reverse) for at in segments]
+        else:
+            above = high_start(high_key, pack_int64(high)) if segments else b""
+            scans = [scan(at + low_key, at + above, reverse) for at in map(pack_segment, segments)]
+        return self._windows_of(scans, low_key, high_key, low, high, with_timestamps)
+
+    def _windows_of(
+        self, scans: list[Rows], low_key: bytes, high_key: bytes | None, low: int, high: int, with_timestamps: bool
+    ) -> Iterator[tuple[Windowed[K], Any]]:
+        key_of, value_of, window_ms = self._form.key_out, self._form.value_out, self._spec.window_ms
+        behind = -self._behind
+        key_end = behind - START
+        for rows in scans:
+            for row, (value, timestamp) in rows:
+                start = unpack_start(row, behind)
+                key: Any = row[SEGMENT:key_end]
+                if not low <= start <= high or key < low_key or (high_key is not None and key > high_key):
+                    continue
+                if key_of is not None:
+                    key = key_of(key)
+                if value_of is not None:
+                    value = value_of(value)
+                yield Windowed(key, start, start + window_ms), ((value, timestamp) if with_timestamps else value)
+
+
+class WindowHandle(WindowView[K, V]):
+    """A window store as one step holds it: reads see the step's own writes. A value of None deletes."""
+
+    put_pair: Callable[[K, int, V | None, int], bool]
+    """``(key, start, value, timestamp)``; False if the window had expired and nothing was put."""
+
+    def __init__(
+        self,
+        spec: StoreSpec,
+        form: Form,
+        starts: Starts,
+        horizon: Horizon,
+        layers: Layers,
+        undo: Undo | None,
+        now: Callable[[], int],
+    ) -> None:
+        in_overlay, below = layers.overlay.get, layers.below_overlay()
+
+        def find(row: bytes) -> Pair | None:
+            pair = in_overlay(row)
+            if pair is None:
+                return below(row)
+            return pair or None
+
+        def sight() -> tuple[int, int]:
+            return horizon.floor, horizon.observed
+
+        super().__init__(spec, form, starts, sight, find, layers.scan, layers)
+        self.put_pair = _putter(form, starts, horizon, layers, undo, spec.duplicates)
+        self._now = now
+
+    def put(self, key: K, value: V | None, start: int, timestamp: int | None = None) -> bool:
+        """Put the value of the window that begins at ``start``; False if that window has expired, and nothing is put.
+
+        Where duplicates are kept each put adds a value, and None does nothing.
+        """
+        return self.put_pair(key, start, value, self._now() if timestamp is None else timestamp)
+
+    def approximate_size(self) -> int:
+        """Roughly how many rows, expired ones that still lie on disk among them."""
+        return super().approximate_size() + len(self._layers.frozen) + len(self._layers.overlay)
+
+
+def _getter(
+    form: Form, starts: Starts, sight: Callable[[], tuple[int, int]], find: Callable[[bytes], Pair | None]
+) -> Callable[[Any, int], Any]:
+    value_out, to_key = form.value_out, form.key
+    key_raw = form.key_in is None
+
+    def get_pair(key: Any, start: int) -> Pair | None:
+        if start < sight()[0]:
+            return None
+        segment, tail = starts[start]
+        return find(segment + (key if key_raw else to_key(key)) + tail)
+
+    if value_out is None:
+        return get_pair
+
+    def converted(key: Any, start: int) -> Pair | None:
+        pair = get_pair(key, start)
+        return None if pair is None else (value_out(pair[0]), pair[1])
+
+    return converted
+
+
+def _putter(
+    form: Form, starts: Starts, horizon: Horizon, layers: Layers, undo: Undo | None, duplicates: bool
+) -> Callable[[Any, int, Any, int], bool]:
+    overlay = layers.overlay
+    before = overlay.get
+    value_in, to_key = form.value_in, form.key
+    key_raw = form.key_in is None
+
+    def put_pair(key: Any, start: int, value: Any, timestamp: int) -> bool:
+        if start > horizon.observed:
+            if undo is not None:
+                undo.append(partial(horizon.see, horizon.observed))
+            horizon.see(start)
+        elif start < horizon.floor:
+            return False
+        segment, tail = starts[start]
+        row = segment + (key if key_raw else to_key(key)) + tail
+        if duplicates:
+            if value is None:
+                return True
+            row += pack_uint32(horizon.sequence)
+            horizon.sequence = (horizon.sequence + 1) % _SEQUENCES
+        if undo is not None:
+            undo.append((overlay, row, before(row)))
+        if value is None:
+            overlay[row] = Tombstone((None, timestamp))
+        else:
+            overlay[row] = (value if value_in is None else value_in(value), timestamp)
+        return True
+
+    return put_pair

@@ -1,0 +1,127 @@
+"""The end of a fused chain: a record becomes bytes in the list of its partition.
+
+A windowed key is placed by its inner key alone, so that all windows of a key
+lie in one partition, where the key itself would lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from streamflow.errors import StreamflowError
+from streamflow.forms import Form
+from streamflow.operators.contract import Emit
+from streamflow.topology import Sink
+
+
+class Outlet(Protocol):
+    """What waits for one topic. ``lists`` (one per partition) stay the same objects for the life of the task."""
+
+    @property
+    def partitions(self) -> int: ...
+
+    @property
+    def lists(self) -> list[list[Any]]:
+        """Per partition: ``(key bytes, value bytes, timestamp, headers)``."""
+        ...
+
+    @property
+    def of(self) -> Mapping[bytes, int]:
+        """The partition of a key's bytes."""
+        ...
+
+    def null_partition(self) -> int:
+        """Where a record without a key goes."""
+        ...
+
+
+class Outside(Protocol):
+    """What a sink needs of the task: `streamflow.fuse.Host` in part."""
+
+    @property
+    def context(self) -> Any: ...
+
+    @property
+    def undo(self) -> list[Any] | None: ...
+
+    def outlet(self, topic: str) -> Outlet: ...
+
+
+def sink(name: str, meaning: Sink, topic: str | None, form: Form, host: Outside) -> Emit:
+    """The function of a sink step: ``topic`` is its full name, None when the sink names one per record."""
+    if topic is None or meaning.partitioner is not None or meaning.headers is not None or host.undo is not None:
+        return _any_sink(name, meaning, topic, form, host)
+
+    outlet, context = host.outlet(topic), host.context
+    lists, of, null_partition = outlet.lists, outlet.of, outlet.null_partition
+    key_raw, value_raw, inner = form.key_raw, form.value_raw, _inner(meaning)
+    write_key, write_value = meaning.key.serialize, meaning.value.serialize
+
+    def process(key: Any, value: Any, timestamp: int) -> None:
+        if not key_raw:
+            key = write_key(key)
+        if not value_raw:
+            value = write_value(value)
+        partition = null_partition() if key is None else of[key if inner is None else key[inner]]
+        lists[partition].append((key, value, timestamp, context.record.headers))
+
+    return process
+
+
+def _any_sink(name: str, meaning: Sink, topic: str | None, form: Form, host: Outside) -> Emit:
+    """The same with everything that may be asked of a sink."""
+    context, undo, inner = host.context, host.undo, _inner(meaning)
+    write_key, write_value, partitioner, headers_of = (
+        meaning.key.serialize,
+        meaning.value.serialize,
+        meaning.partitioner,
+        meaning.headers,
+    )
+    outlet_of = _outlet_of(name, meaning, topic, host)
+
+    def process(key: Any, value: Any, timestamp: int) -> None:
+        to, outlet = outlet_of(key, value)
+        key_bytes = key if form.key_raw else write_key(key)
+        value_bytes = value if form.value_raw else write_value(value)
+        if partitioner is not None:
+            partition = partitioner(to, key, value, outlet.partitions)
+            if not isinstance(partition, int) or not 0 <= partition < outlet.partitions:
+                raise StreamflowError(
+                    f"step {name!r}: its partitioner gave {partition!r} for topic {to!r}, "
+                    f"which has the partitions 0 to {outlet.partitions - 1}"
+                )
+        elif key_bytes is None:
+            partition = outlet.null_partition()
+        else:
+            partition = outlet.of[key_bytes if inner is None else key_bytes[inner]]
+        headers = context.record.headers if headers_of is None else headers_of(key, value, context)
+        records = outlet.lists[partition]
+        records.append((key_bytes, value_bytes, timestamp, headers))
+        if undo is not None:
+            undo.append(records.pop)
+
+    return process
+
+
+def _outlet_of(name: str, meaning: Sink, topic: str | None, host: Outside) -> Callable[[Any, Any], tuple[str, Outlet]]:
+    """The topic's name and outlet for a record."""
+    if topic is not None:
+        fixed = topic, host.outlet(topic)
+        return lambda key, value: fixed
+
+    chosen, context = meaning.topic, host.context
+    assert callable(chosen)
+
+    def outlet_of(key: Any, value: Any) -> tuple[str, Outlet]:
+        to = chosen(key, value, context)
+        if not isinstance(to, str) or not to:
+            raise StreamflowError(f"step {name!r}: its function must give the name of a topic, but gave {to!r}")
+        return to, host.outlet(to)
+
+    return outlet_of
+
+
+def _inner(meaning: Sink) -> slice | None:
+    """The part of a windowed key's bytes that places it; None when the whole key does."""
+    return None

@@ -1,0 +1,161 @@
+"""The oracle's topologies in streamflow's words, and where its files lie."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from streamflow import App, KStream, KTable, Windowed, hopping, serdes, tumbling
+
+SHARED = Path(os.environ.get("STREAMFLOW_SHARED", Path(__file__).parents[3] / "shared"))
+FOLDER = SHARED / "oracles"
+
+KEY_TYPES: dict[str, Any] = {"string": str, "int": serdes.int32, "long": serdes.int64}
+
+Build = Callable[[App, dict[str, Any]], None]
+
+
+class Later(Exception):
+    """The case needs a word that is not there yet."""
+
+
+def all_cases() -> Iterator[dict[str, Any]]:
+    """Every case of every file but the descriptions, the store scripts and the partitioning."""
+    for file in sorted(FOLDER.glob("*.json")):
+        if file.stem not in ("topology_describe", "state_stores", "partitioning"):
+            for case in json.loads(file.read_text())["cases"]:
+                yield {**case, "file": file.stem}
+
+
+def build(case: dict[str, Any]) -> App:
+    """The case's topology as an application. Raises `Later` for what cannot be declared yet."""
+    topology = case["topology"]
+    if topology.get("suppress"):
+        raise Later("suppress")
+    if topology.get("table_versioned_history_ms"):
+        raise Later("versioned tables")
+    if topology["op"] not in BUILDERS:
+        raise Later(topology["op"])
+    app = App("oracle")
+    BUILDERS[topology["op"]](app, topology)
+    return app
+
+
+def later(case: dict[str, Any]) -> str | None:
+    """Why a case is left for later, or None when it can be run."""
+    try:
+        build(case)
+    except Later as word:
+        return str(word)
+    return None
+
+
+def in_oracle_form(key: Any, value: Any, timestamp: int) -> list[Any]:
+    """A record as the oracle writes it."""
+    if isinstance(key, Windowed):
+        key = {"key": key.key, "start": key.start, "end": key.end}
+    return [key, value, timestamp]
+
+
+def _concat(total: str, value: str) -> str:
+    return f"{total}+{value}"
+
+
+def _minus(total: str, value: str) -> str:
+    return f"{total}-{value}"
+
+
+def _stream_aggregate(app: App, topology: dict[str, Any]) -> None:
+    grouped = app.stream("input", key=str, value=str).group_by_key()
+    grouped.aggregate(lambda: "0", _concat, value=str, name="totals").to_stream().to("output")
+
+
+def _window(window: dict[str, Any]) -> Any:
+    grace = f"{window['grace_ms']}ms"
+    if window["type"] == "tumbling":
+        return tumbling(f"{window['size_ms']}ms", grace=grace)
+    if window["type"] == "hopping":
+        return hopping(f"{window['size_ms']}ms", f"{window['advance_ms']}ms", grace=grace)
+    raise Later(f"{window['type']} windows")
+
+
+def _windowed_aggregate(app: App, topology: dict[str, Any]) -> None:
+    window = topology["window"]
+    windowed = app.stream("input", key=KEY_TYPES[topology["key_type"]], value=str).group_by_key().windowed_by(_window(window))
+    how: dict[str, Any] = {
+        "name": "windows",
+        "emit": "on_close" if topology.get("emit") == "on_window_close" else "on_update",
+    }
+    if "retention_ms" in window:
+        how["retention"] = f"{window['retention_ms']}ms"
+    start = topology.get("agg_init", "0")
+    table: KTable[Any, Any]
+    match topology["agg"]:
+        case "count":
+            table = windowed.count(**how)
+        case "reduce_concat":
+            table = windowed.reduce(_concat, **how)
+        case "concat":
+            table = windowed.aggregate(lambda: start, _concat, value=str, **how)
+        case other:
+            raise Later(other)
+    table.to_stream().to("output")
+
+
+def _stream_table_join(app: App, topology: dict[str, Any]) -> None:
+    key, sep = KEY_TYPES[topology["key_type"]], topology.get("joiner_sep", "+")
+    left: KStream[Any, str] = app.stream("left", key=key, value=str)
+    right: KTable[Any, str]
+    if topology.get("explicit_repartition"):
+        left = left.repartition(name="left")
+        right = app.stream("right", key=key, value=str).repartition(name="right").to_table(name="right-table")
+    else:
+        right = app.table("right", key=key, value=str)
+
+    def joiner(value: str, row: str | None) -> str:
+        return f"{value}{sep}{'null' if row is None else row}"
+
+    join = left.join if topology["join"] == "inner" else left.left_join
+    join(right, joiner, value=str).to("output")
+
+
+def _explicit_repartition(app: App, topology: dict[str, Any]) -> None:
+    app.stream("input", key=str, value=str).repartition(name="again").to("output")
+
+
+def _table_source(app: App, topology: dict[str, Any]) -> None:
+    app.table("input", key=str, value=str).to_stream().to("output")
+
+
+def _group(mapper: str) -> Callable[[str, str], tuple[str | None, str] | None]:
+    def null_cases(key: str, value: str) -> tuple[str | None, str] | None:
+        return (None, value) if key == "null" else None if key == "NULL" else (value, value)
+
+    return {
+        "same": lambda key, value: (key, value),
+        "swap": lambda key, value: (value, key),
+        "value_as_key": lambda key, value: (value, value),
+        "value_as_key_null_cases": null_cases,
+    }[mapper]
+
+
+def _table_group_aggregate(app: App, topology: dict[str, Any]) -> None:
+    table = app.table("input", key=str, value=str)
+    grouped = table.group_by(_group(topology["group_mapper"]), key=str, value=str)
+    if topology["agg"] == "count":
+        grouped.count(name="groups").to_stream().to("output")
+    else:
+        grouped.aggregate(lambda: "0", _concat, _minus, value=str, name="groups").to_stream().to("output")
+
+
+BUILDERS: dict[str, Build] = {
+    "stream_aggregate": _stream_aggregate,
+    "windowed_aggregate": _windowed_aggregate,
+    "stream_table_join": _stream_table_join,
+    "explicit_repartition": _explicit_repartition,
+    "table_source": _table_source,
+    "table_group_aggregate": _table_group_aggregate,
+}
