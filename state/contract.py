@@ -38,7 +38,7 @@ class Base(Protocol):
         meta: bytes,
         expired: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        """All of it or nothing: drop the ranges ``[low, high)`` of ``expired``, put the pairs (None deletes), set the meta record."""
+        """All or nothing: drop the ranges ``[low, high)`` of ``expired``, put pairs (None deletes), set the meta."""
         ...
 
     def meta(self) -> bytes | None:

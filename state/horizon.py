@@ -11,7 +11,16 @@ from __future__ import annotations
 class Horizon:
     """Observed window starts in milliseconds, -1 before the first; ``sequence`` tells duplicates apart."""
 
-    __slots__ = ("committed", "committed_sequence", "floor", "frozen", "frozen_sequence", "observed", "retention_ms", "sequence")
+    __slots__ = (
+        "committed",
+        "committed_sequence",
+        "floor",
+        "frozen",
+        "frozen_sequence",
+        "observed",
+        "retention_ms",
+        "sequence",
+    )
 
     def __init__(self, retention_ms: int, observed: int = -1, sequence: int = 0) -> None:
         self.retention_ms = retention_ms

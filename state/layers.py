@@ -47,7 +47,7 @@ GONE = Tombstone((None, 0))
 _MISSING: Any = object()
 
 Undo = list[Any]
-"""What one record changed: ``(layer, key, pair before or None)``, or a function without arguments that takes it back."""
+"""What one record changed: ``(layer, key, pair before or None)``, or a function that takes it back."""
 
 
 def rollback(undo: Undo) -> None:
@@ -116,7 +116,7 @@ class Layer(dict[bytes, V]):
 
 
 class Cache:
-    """Rows read last, in two generations: when the young one is full it becomes the old one, and what was old is forgotten."""
+    """Rows read last, in two generations: a full young one becomes the old one, and what was old is forgotten."""
 
     def __init__(self, rows: int = _CACHED_ROWS, size: int = _CACHED_BYTES) -> None:
         self.young: dict[bytes, Pair] = {}
@@ -203,8 +203,11 @@ class Layers:
     ) -> Iterator[tuple[bytes, Pair]]:
         """Live rows with ``low <= key < high`` as they are now: later changes do not show in a scan under way."""
         above: dict[bytes, Any] = {}
-        layers = (self.sinking, self.committed) if committed_only else (
-            self.sinking, self.committed, self.frozen, self.overlay)
+        layers = (
+            (self.sinking, self.committed)
+            if committed_only
+            else (self.sinking, self.committed, self.frozen, self.overlay)
+        )
         for layer in layers:
             if layer:
                 for key in layer.between(low, high):

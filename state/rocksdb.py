@@ -17,8 +17,8 @@ from weakref import WeakSet
 from rocksdict import (
     BlockBasedOptions,
     Cache,
-    DBCompressionType,
     DbClosedError,
+    DBCompressionType,
     Options,
     Rdict,
     RdictIter,
@@ -31,9 +31,7 @@ from rocksdict import (
 from streamflow.errors import StateError, StoreCorrupt, StoreStalled
 from streamflow.state.budget import Budget
 from streamflow.state.keys import DISK_DATA, DISK_END, DISK_META
-
-OPEN: set[str] = set()
-"""Directories that this process holds open."""
+from streamflow.state.locks import HERE
 
 
 class StoreLocked(StateError):
@@ -48,7 +46,7 @@ class RocksBase:
 
     def __init__(self, path: str | Path, budget: Budget) -> None:
         self.path = os.path.abspath(path)
-        if self.path in OPEN:
+        if self.path in HERE:
             raise StateError(f"the store in {self.path} is already open in this process; close it first")
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -57,7 +55,7 @@ class RocksBase:
             raise StateError(f"the directory {self.path} cannot be made ({error.strerror}); check state_dir") from error
         except Exception as error:
             raise failure(self.path, error, "opened") from error
-        OPEN.add(self.path)
+        HERE.add(self.path)
         self._closed = False
         self._scans: WeakSet[_Scan] = WeakSet()
         self._write_options = WriteOptions()
@@ -127,7 +125,7 @@ class RocksBase:
         if self._closed:
             return
         self._closed = True
-        OPEN.discard(self.path)
+        HERE.discard(self.path)
         for scan in list(self._scans):
             scan.end()
         try:

@@ -14,7 +14,17 @@ from streamflow.errors import StateError
 from streamflow.record import Windowed
 from streamflow.state.forms import Form
 from streamflow.state.horizon import Horizon
-from streamflow.state.keys import SEGMENT, SEQ, START, Starts, high_start, pack_int64, pack_segment, pack_uint32, unpack_start
+from streamflow.state.keys import (
+    SEGMENT,
+    SEQ,
+    START,
+    Starts,
+    high_start,
+    pack_int64,
+    pack_segment,
+    pack_uint32,
+    unpack_start,
+)
 from streamflow.state.keyvalue import Scan
 from streamflow.state.layers import Layers, Pair, Tombstone, Undo
 from streamflow.state.spec import StoreSpec
@@ -70,7 +80,9 @@ class WindowView(Generic[K, V]):
                 reverse = last[1]
             return self._of_key(self._form.key(key), start, last[0], reverse, with_timestamps)
         if self._spec.duplicates:
-            raise StateError(f"store '{self.name}' keeps duplicates; use fetch(key, start, start) for all values of a start")
+            raise StateError(
+                f"store '{self.name}' keeps duplicates; fetch(key, start, start) gives all values of a start"
+            )
         pair = self.get_pair(key, start or 0)
         return None if pair is None else pair[0]
 
@@ -134,7 +146,13 @@ class WindowView(Generic[K, V]):
                     yield unpack_start(row, behind), ((value, timestamp) if with_timestamps else value)
 
     def _of_keys(
-        self, low_key: bytes, high_key: bytes | None, first: int | None, last: int | None, reverse: bool, with_timestamps: bool
+        self,
+        low_key: bytes,
+        high_key: bytes | None,
+        first: int | None,
+        last: int | None,
+        reverse: bool,
+        with_timestamps: bool,
     ) -> Iterator[tuple[Windowed[K], Any]]:
         low, high, segments = self._segments(first, last, reverse)
         scan = self._scan

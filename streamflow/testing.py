@@ -29,8 +29,7 @@ from streamflow.record import Headers, Record, TopicPartition, Windowed
 from streamflow.runtime.commit import Ledger, commit_all, prepare
 from streamflow.runtime.outbox import MissingTopic
 from streamflow.runtime.recovery import Place, recover
-from streamflow.runtime.settings import rules_of
-from streamflow.runtime.task import Task
+from streamflow.runtime.task import Rules, Task
 from streamflow.serdes import Serde, serde_of
 from streamflow.state.contract import Base
 from streamflow.state.memory import MemoryBase
@@ -84,7 +83,7 @@ class TopologyTestDriver:
         self.clock = DriverClock(wall_clock)
         self.log = MemoryLog()
         self._topology = app.topology
-        self._rules = rules_of(app.settings)
+        self._rules = Rules.of(app.id, app.settings)
         self._every_record = commit == "every_record"
         self._folder = Path(tempfile.mkdtemp(prefix="streamflow-")) if stores == "rocksdb" else None
         self._bases: dict[str, Base] = {}
@@ -232,7 +231,7 @@ class TopologyTestDriver:
         found = recover(place, self.plan, self.plan.app_id, self.log, self._rules, self.clock, self._open_store)
         self._running[name] = _run(found)
 
-    def _open_store(self, place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets) -> Store:
+    def _open_store(self, place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, rejected: str | None = None) -> Store:
         where = f"{place.name}/{spec.name}"
         if self._folder is None or spec.base == "memory":
             base = self._bases.setdefault(where, MemoryBase(where))

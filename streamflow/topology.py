@@ -3,6 +3,9 @@
 A `Topology` is what the fluent words build and what the plan cuts into
 sub-topologies. Steps stand in the order in which they were declared, so a
 parent always stands before its children.
+
+Repartition topics stand here without the application's prefix, as Kafka
+Streams' description has them; the plan adds it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any, Literal
 from streamflow.operators.contract import Operator
 from streamflow.serdes import Serde
 from streamflow.state.spec import StoreSpec
+from streamflow.topic import NewTopic
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ class Source:
 class Sink:
     """Where records go out. ``topic`` is a name or ``f(key, value, context) -> name``.
 
-    ``change`` sinks carry table changes to a repartition topic (old and new value in one record, or in two
-    when their keys differ). ``drop_null_keys`` is for repartition topics.
+    ``repartition`` names the repartition topic this writes (without the application's prefix); then ``topic`` is
+    that name with ``-repartition`` behind it. The changes of a regrouped table need no other sink: their value
+    serde is `streamflow.serdes.change_serde`.
     """
 
     topic: str | Callable[[Any, Any, Any], str]
@@ -80,3 +85,88 @@ class Topology:
     repartitions: Mapping[str, Repartition] = field(default_factory=dict[str, Repartition])
     copartitions: tuple[frozenset[str], ...] = ()
     """Sets of source steps whose topics must have equal partition counts."""
+    topics: Mapping[str, NewTopic] = field(default_factory=dict[str, NewTopic])
+    """Topics declared with `App.topic`: how they are to be made; ``partitions`` 0 where nobody said."""
+    unnamed_stateful: tuple[str, ...] = ()
+    """Stateful steps without a name of their own: what is renamed when the script changes around them."""
+
+    def describe(self) -> str:
+        """Kafka Streams' text of the graph: sub-topologies, steps, stores, and who comes after whom."""
+        from streamflow.describe import describe
+
+        return describe(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as plain data: ``steps``, ``stores``, ``repartitions``."""
+        from streamflow.render import to_dict
+
+        return to_dict(self)
+
+    def to_mermaid(self) -> str:
+        """The graph as a Mermaid flowchart."""
+        from streamflow.render import to_mermaid
+
+        return to_mermaid(self)
+
+    def to_svg(self) -> str:
+        """The graph drawn: one SVG file that needs nothing else."""
+        from streamflow.svg import to_svg
+
+        return to_svg(self)
+
+
+def external_topics(topology: Topology) -> list[str]:
+    """Topics that the script names: of its sources and its sinks with a fixed topic, in order of declaration.
+
+    Patterns and computed topic names are not in it, nor are repartition topics.
+    """
+    found: dict[str, None] = {}
+    for step in topology.steps.values():
+        match step.meaning:
+            case Source(repartition=None, topics=topics):
+                found.update(dict.fromkeys(topics))
+            case Sink(repartition=None, topic=str(topic)):
+                found[topic] = None
+            case _:
+                pass
+    return list(found)
+
+
+def groups(topology: Topology) -> list[list[str]]:
+    """The steps of each sub-topology: connected by records, by a store, or by a topic that both read.
+
+    Two source steps of one topic belong together because a task owns a partition of a topic, and commits one
+    position for it. Numbered as Kafka Streams does: by the names of the source steps, in alphabetical order.
+    """
+    joined: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while (above := joined.get(name, name)) != name:
+            name = above
+        return name
+
+    first: dict[tuple[str, str], str] = {}
+    for step in topology.steps.values():
+        near = list(step.parents)
+        for shared in _shared(step):
+            near.append(first.setdefault(shared, step.name))
+        for other in near:
+            if find(other) != find(step.name):
+                joined[find(step.name)] = find(other)
+
+    found: dict[str, list[str]] = {}
+    for name in topology.steps:
+        found.setdefault(find(name), []).append(name)
+    return sorted(found.values(), key=lambda names: _first_source(topology, names))
+
+
+def _shared(step: Step) -> list[tuple[str, str]]:
+    """What makes this step one with others: its stores and the topics it reads."""
+    if isinstance(step.meaning, Source):
+        pattern = step.meaning.pattern
+        return [("topic", topic) for topic in step.meaning.topics] + ([("pattern", pattern.pattern)] if pattern else [])
+    return [] if isinstance(step.meaning, Sink) else [("store", store) for store in step.meaning.stores]
+
+
+def _first_source(topology: Topology, names: list[str]) -> str:
+    return min((name for name in names if isinstance(topology.steps[name].meaning, Source)), default=names[0])

@@ -56,7 +56,7 @@ class Header(NamedTuple):
     producer_id: int
     producer_epoch: int
     base_sequence: int
-    count: int
+    records: int
 
     @property
     def next_offset(self) -> int:
@@ -74,7 +74,7 @@ def header(batch: bytes) -> Header:
 def encode(records: Iterable[RawRecord], *, target_bytes: int = TARGET_BYTES) -> list[bytes]:
     """Records as batches of about ``target_bytes``, each with base offset 0. No records, no batch.
 
-    >>> [header(b).count for b in encode([(b"k", b"v", 7, [])] * 3)]
+    >>> [header(b).records for b in encode([(b"k", b"v", 7, [])] * 3)]
     [3]
     """
     batches: list[bytes] = []

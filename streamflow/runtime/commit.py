@@ -60,7 +60,7 @@ def prepare(task: Task, ledger: Ledger, clock: Clock) -> Round | None:
     if offsets == ledger.committed and not len(task.outbox) and not any(s.dirty for s in task.stores.values()):
         return None
     batches = task.outbox.batches()
-    meta = _next_meta(task, ledger, clock) if ledger.meta is not None else None
+    meta = _next_meta(task, ledger.meta, clock) if ledger.meta is not None else None
     for name, changelog in task.sub.changelogs.items():
         changes = task.stores[name].changes()
         if meta is not None and name == ledger.keeper:

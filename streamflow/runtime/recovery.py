@@ -13,7 +13,7 @@ input positions come out of one and the same commit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamflow.clock import Clock
@@ -23,6 +23,7 @@ from streamflow.log.contract import Log, Offsets, Session
 from streamflow.plan import Plan, SubTopology, task_name
 from streamflow.record import TopicPartition
 from streamflow.runtime.commit import Ledger, flat
+from streamflow.runtime.stores import OpenStore
 from streamflow.runtime.task import Rules, Task
 from streamflow.state.meta import Meta
 from streamflow.state.spec import StoreSpec
@@ -47,13 +48,17 @@ class Progress:
 
 @dataclass
 class Place:
-    """What stays when a task is made anew: where it runs, its session, its open stores."""
+    """What stays when a task is made anew: where it runs, its session, its open stores.
+
+    ``damaged`` says of stores that turned out not to be readable while in use why they must not be opened again.
+    """
 
     sub: SubTopology
     partition: int
     session: Session
     stores: dict[str, Store] = field(default_factory=dict[str, Store])
     undo: list[object] | None = None
+    damaged: dict[str, str] = field(default_factory=dict[str, str])
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -76,10 +81,6 @@ class Place:
         self.stores.clear()
 
 
-OpenStore = Callable[[Place, StoreSpec, str, Offsets], Store]
-"""``(place, spec, incarnation of the changelog, its offsets) -> an open store``, made anew if it is not to be trusted."""
-
-
 async def recover(
     place: Place, plan: Plan, group: str, log: Log, rules: Rules, clock: Clock, open_store: OpenStore
 ) -> tuple[Task, Ledger]:
@@ -87,7 +88,7 @@ async def recover(
     await place.session.init()  # R1
     changelogs = place.changelogs()
     ends = await log.offsets(list(changelogs.values()))  # R2
-    topics = await log.topics() if changelogs else {}
+    topics = await log.topics()
     for spec in place.sub.stores:
         if spec.name not in place.stores:
             changelog = changelogs.get(spec.name)
@@ -98,9 +99,13 @@ async def recover(
         store.drop()
     await _restore(place, {tp: ends[tp] for tp in changelogs.values()}, log, clock)  # R3
     meta = _newest(place)
+    if meta is not None:
+        for name in changelogs:
+            place.stores[name].adopt(meta)
     inputs = await _inputs(place, plan, meta, group, log)  # R4
     times = meta.stream_times if meta else {}
-    task = Task(place.sub, place.partition, plan.partitions, place.stores, rules, clock, times, place.undo)
+    partitions = {name: topic.partitions for name, topic in topics.items()}
+    task = Task(place.sub, place.partition, partitions, place.stores, rules, clock, times, place.undo)
     input_ends = await log.offsets(list(task.inputs))
     for tp, source in task.inputs.items():  # R5
         source.start(inputs[tp], input_ends[tp].end)
@@ -117,12 +122,12 @@ async def _opened(
     place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, group: str, log: Log, open_store: OpenStore
 ) -> Store:
     """Open a store; one that knows a commit which the log does not know is of another life and is made anew."""
-    store = open_store(place, spec, incarnation, offsets)
+    store = open_store(place, spec, incarnation, offsets, place.damaged.pop(spec.name, None))
     meta = store.meta
     if meta is not None and meta.commit_seq and spec.name in place.sub.changelogs:
         if await log.commit_id(group, place.name, meta.commit_seq) != meta.commit_id:
-            store.reject(f"its commit {meta.commit_seq} is not in the log")
-            store = open_store(place, spec, incarnation, offsets)
+            store.close()
+            store = open_store(place, spec, incarnation, offsets, f"its commit {meta.commit_seq} is not in the log")
     return store
 
 

@@ -8,15 +8,12 @@ record as it came, byte for byte, written in the same transaction as its offset.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from streamflow.errors import RecordError
 from streamflow.record import TopicPartition
 from streamflow.runtime.context import Context
-
-Answer = Literal["fail", "skip", "dead_letter"]
-Policy = Answer | Callable[[Context, Exception], Answer]
+from streamflow.settings import Answer, Policy
 
 HEADER_PREFIX = "__streams.errors."
 """Kafka Streams' names for dead letter headers (KIP-1034)."""

@@ -19,8 +19,9 @@ from streamflow.errors import LogUnavailable, OffsetOutOfRange
 from streamflow.log.contract import Assignment, Log, Membership
 from streamflow.plan import Plan, SubTopology, task_name
 from streamflow.runtime.commit import Ledger
-from streamflow.runtime.recovery import OpenStore, Place, recover
+from streamflow.runtime.recovery import Place, recover
 from streamflow.runtime.stats import Stats
+from streamflow.runtime.stores import OpenStore
 from streamflow.runtime.task import Rules, Task
 
 logger = logging.getLogger("streamflow.worker")

@@ -23,7 +23,8 @@ from streamflow.record import TopicPartition
 from streamflow.runtime.context import Context
 from streamflow.runtime.input import Input, Time
 from streamflow.runtime.outbox import MissingTopic, Outbox, Outlet
-from streamflow.runtime.refusal import Policy, ask, dead_letter_headers, record_error
+from streamflow.runtime.refusal import ask, dead_letter_headers, record_error
+from streamflow.settings import Policy, Settings
 from streamflow.state.layers import rollback
 from streamflow.state.store import Store
 
@@ -38,6 +39,16 @@ class Rules:
     on_process_error: Policy = "fail"
     dead_letter_topic: str = ""
     max_future_ms: int | None = None
+
+    @staticmethod
+    def of(app_id: str, settings: Settings) -> Rules:
+        """The rules that an application's settings say."""
+        return Rules(
+            settings.on_deserialize_error,
+            settings.on_process_error,
+            settings.dead_letter_topic or f"{app_id}-dead-letters",
+            settings.max_future_ms,
+        )
 
     @property
     def takes_back(self) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from streamflow.clock import Clock
@@ -24,10 +24,11 @@ from streamflow.plan import Plan
 from streamflow.record import TopicPartition
 from streamflow.runtime.commit import Ledger, Round, commit_all, prepare
 from streamflow.runtime.outbox import MissingTopic
-from streamflow.runtime.recovery import OpenStore
 from streamflow.runtime.roster import Held, Roster
 from streamflow.runtime.stats import Stats
+from streamflow.runtime.stores import OpenStore
 from streamflow.runtime.task import Rules, Task
+from streamflow.settings import Settings
 
 logger = logging.getLogger("streamflow.worker")
 
@@ -49,6 +50,11 @@ class Pace:
     write_behind: float = 2.0
     write_behind_bytes: int = 64 << 20
 
+    @staticmethod
+    def of(settings: Settings) -> Pace:
+        """The pace that an application's settings say."""
+        return Pace(commit_interval=settings.commit_interval_ms / 1000)
+
 
 class Worker:
     """Runs the tasks of one plan that its group gives it, until `stop` is called or something cannot be got over.
@@ -68,14 +74,15 @@ class Worker:
         pace: Pace = Pace(),
         address: str = "",
         holding: Mapping[str, int] | None = None,
-        create_topic: Callable[[str], object] | None = None,
+        create_topic: Callable[[str], Awaitable[None]] | None = None,
+        stats: Stats | None = None,
     ) -> None:
         self.plan = plan
         self.log = log
         self.clock = clock
         self.pace = pace
         self.address = address
-        self.stats = Stats()
+        self.stats = stats or Stats()
         self.membership: Membership = log.membership(plan.app_id)
         self.roster = Roster(
             plan, plan.app_id, log, self.membership, rules, clock, open_store, self.stats, lambda: self._wake.set()
@@ -343,15 +350,16 @@ class Worker:
     async def _make(self, missing: MissingTopic) -> None:
         if self._create_topic is None:
             raise StreamflowError(f"{missing}; create it with `streamflow topics create {missing.topic}`") from missing
-        made = self._create_topic(missing.topic)
-        if asyncio.iscoroutine(made):
-            await made
+        await self._create_topic(missing.topic)
 
     async def _rebuild(self, held: Held, error: StoreCorrupt) -> None:
         """A store that turned out to be damaged while in use: forget everything, move it aside, restore."""
         logger.error("task %s: %s; restoring it from its changelog", held.place.name, error)
         self.stats.stores_rebuilt += 1
-        for store in held.place.stores.values():
-            store.reject(str(error))
+        if held.task is not None:
+            held.task.forget()
+        for name, store in held.place.stores.items():
+            held.place.damaged[name] = str(error)
+            store.close()
         held.place.stores.clear()
         self.roster.recover(held)

@@ -156,12 +156,12 @@ class Worker:
         if store.position > end:
             store.start_anew()
         while store.position < end:
-            records, position = yield from until_answered(self.log.read, store.changelog, store.position, 3)
+            records, position = yield from until_answered(self.log.read, store.changelog, store.position, 2)
             if position == store.position:
                 yield IDLE  # an open transaction of somebody else has to be decided first
                 continue
             store.restore(records, position)
-            if self.rng.random() < 0.2:
+            if self.rng.random() < 0.4:
                 yield from store.flush()
 
     def find_positions(self) -> Steps[dict[str, int] | None]:

@@ -170,7 +170,10 @@ class World:
         step = program.send(answer) if error is None else program.throw(error)
         if step is IDLE:
             process.asleep_until = self.now + NAP
-        elif step is not LOCAL:
+        elif step is LOCAL:
+            if self.faulty and self.rng.random() < self.roughness:
+                self.kill(process)  # between two local writes, where it hurts most
+        else:
             try:
                 process.answer = self.deliver(*step)
             except WireError as failure:
@@ -217,7 +220,8 @@ class World:
         self.now += 1
         self.log.now = self.now
         r = self.rng.random()
-        if self.faulty and r < self.roughness and self.fault(r * 0.06 / self.roughness):
+        if self.faulty and r < self.roughness:
+            self.fault(r * 0.06 / self.roughness)
             return
         if not self.faulty and self.now % 50 == 0:
             self.log.expire(older_than=100)
@@ -235,7 +239,7 @@ class World:
             elif self.alive:
                 self.advance(min(self.alive, key=lambda process: process.asleep_until))
 
-    def fault(self, r: float) -> bool:
+    def fault(self, r: float) -> None:
         """At most one misfortune; ``r`` below 0.06 says which (the shares are relative to each other)."""
         if r < 0.012:
             if self.alive:
@@ -262,9 +266,9 @@ class World:
                 self.power_cut()
         elif r < 0.054:
             self.power_cut()
-        else:
-            return False
-        return True
+        elif self.alive:
+            self.stats["hangs"] += 1
+            self.rng.choice(self.alive).asleep_until = self.now + self.rng.randrange(150)
 
     def power_cut(self) -> None:
         """One machine loses power, and with it what its stores had not synced; an embedded log is on that machine."""

@@ -23,6 +23,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
+from aiokafka.record.util import calc_crc32c
+
 from streamflow.errors import LogCorrupt
 from streamflow.log.batch import HEADER, check, header, rebased
 from streamflow.log.contract import Fetched
@@ -34,7 +36,10 @@ _OFFSETS = (1 << OFFSET_BITS) - 1
 
 _HEAD = struct.Struct(">qqqqI")
 _SUM = struct.Struct(">I")
-_ID = struct.Struct(">q")
+_OFFSET = struct.Struct(">q")
+
+_CRC, _ATTRIBUTES, _MAX_TIMESTAMP = 17, 21, 35  # of a batch header (log/batch.py)
+_APPEND_TIME = 0x08
 
 _INSERT = "INSERT INTO batches VALUES (?, ?, ?)"
 _FROM = (
@@ -64,12 +69,12 @@ def key(partition: int, offset: int) -> int:
 def pack(id: int, next_offset: int, max_timestamp: int, append_time: int, horizon: int, crc: int) -> bytes:
     """The head of a row."""
     body = _HEAD.pack(next_offset, max_timestamp, append_time, horizon, crc)
-    return body + _SUM.pack(crc32(body, crc32(_ID.pack(id))))
+    return body + _SUM.pack(crc32(body, crc32(_OFFSET.pack(id))))
 
 
 def unpack(id: int, head: bytes) -> Head:
     """The head of a row, its checksum compared."""
-    if len(head) != 40 or crc32(head[:36], crc32(_ID.pack(id))) != _SUM.unpack_from(head, 36)[0]:
+    if len(head) != 40 or crc32(head[:36], crc32(_OFFSET.pack(id))) != _SUM.unpack_from(head, 36)[0]:
         raise LogCorrupt(f"the checksum of batch row {id >> OFFSET_BITS}/{id & _OFFSETS} is wrong")
     return Head(id & _OFFSETS, *_HEAD.unpack_from(head))
 
@@ -88,6 +93,20 @@ def append(change: Change, partition: int, row: PartitionRow, added: Sequence[by
         end = next_offset
     change.executemany(_INSERT, rows)
     row.end = end
+
+
+def stamped(batch: bytes, now: int) -> bytes:
+    """The batch with the time it was appended as the timestamp of all of its records (LogAppendTime)."""
+    new = bytearray(batch)
+    new[_ATTRIBUTES + 1] |= _APPEND_TIME
+    _OFFSET.pack_into(new, _MAX_TIMESTAMP, now)
+    return sealed(new)
+
+
+def sealed(batch: bytearray) -> bytes:
+    """The batch with the CRC of what is in it now."""
+    _SUM.pack_into(batch, _CRC, calc_crc32c(bytes(batch[_ATTRIBUTES:])))
+    return bytes(batch)
 
 
 def read(view: View, partition: int, row: PartitionRow, position: int, budget: int, name: str) -> tuple[Fetched, int]:

@@ -160,8 +160,9 @@ def _write(change: Change, intent: Intent, now: int) -> Committed:
     places = append(change, commit.batches, now)
     for at, offset in commit.offsets.items():
         change.put(OFFSET, OffsetRow(offset), topics.place(at), intent.group)
-    owner = change.need(OWNER, commit.session.task, intent.group)
-    _keep_id(change, owner.id, commit.commit_seq, commit.commit_id, now)
+    if commit.commit_id:
+        owner = change.need(OWNER, commit.session.task, intent.group)
+        _keep_id(change, owner.id, commit.commit_seq, commit.commit_id, now)
     return Committed({at: end for at, (_, end) in places.items()})
 
 

@@ -162,25 +162,31 @@ class View:
 
 
 class Change(View):
-    """A write transaction. Rows that were put are written together by `flush`, with the seal."""
+    """A write transaction. Rows that were put are written together by `flush`, with the seal.
+
+    `get` gives the same object each time; what is changed in it counts once it was put.
+    """
 
     def __init__(self, connection: sqlite3.Connection, token: str) -> None:
         super().__init__(connection)
         self.executemany = connection.executemany
         self.token = token
         self.written = 0  # bytes of batches, for the pace of checkpoints
+        self._rows: dict[_Key, Any] = {}
         self._pending: dict[_Key, Any] = {}
         self._sums: dict[_Key, int | None] = {}
         self._count = self._total = 0
 
     def get(self, kind: Kind[T], name: str = "", scope: str = "") -> T | None:
         key = (kind.name, scope, name)
-        if key in self._pending:
-            row: T | None = self._pending[key]
+        row: T | None
+        if key in self._rows:
+            row = self._rows[key]
             return row
         found = self.execute(_ONE, key).fetchone()
         self._sums[key] = None if found is None else found[1]
-        return None if found is None else _read(kind, scope, name, *found)
+        self._rows[key] = row = None if found is None else _read(kind, scope, name, *found)
+        return row
 
     def scan(self, kind: Kind[T], scope: str | None = None) -> Iterator[tuple[str, str, T]]:
         self._write()
@@ -188,11 +194,13 @@ class Change(View):
 
     def put(self, kind: Kind[T], row: T, name: str = "", scope: str = "") -> None:
         """Set a row."""
-        self._pending[kind.name, scope, name] = row
+        key = (kind.name, scope, name)
+        self._rows[key] = self._pending[key] = row
 
     def delete(self, kind: Kind[Any], name: str = "", scope: str = "") -> None:
         """Remove a row."""
-        self._pending[kind.name, scope, name] = None
+        key = (kind.name, scope, name)
+        self._rows[key] = self._pending[key] = None
 
     def flush(self) -> None:
         """Write what was put, and the seal with this transaction's token."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from streamflow.errors import ConfigError, OffsetOutOfRange, TopicMismatch, UnknownTopic
 from streamflow.log.contract import Offsets
@@ -38,26 +39,32 @@ class Policy:
     max_batch_bytes: int
     append_time: bool
 
-    @classmethod
-    def of(cls, topic: str, config: Mapping[str, str]) -> Policy:
+    @staticmethod
+    def of(topic: str, config: Mapping[str, str]) -> Policy:
         """Read a configuration; `ConfigError` names the key that cannot be read."""
-        cleanup = set(config.get("cleanup.policy", "delete").replace(" ", "").split(","))
-        stamp = config.get("message.timestamp.type", "CreateTime")
-        if not cleanup <= {"compact", "delete"}:
-            raise _unusable(topic, "cleanup.policy", config["cleanup.policy"], "compact, delete, or both with a comma")
-        if stamp not in ("CreateTime", "LogAppendTime"):
-            raise _unusable(topic, "message.timestamp.type", stamp, "CreateTime or LogAppendTime")
-        return cls(
-            compact="compact" in cleanup,
-            delete="delete" in cleanup,
-            retention_ms=_number(topic, config, "retention.ms", -1),
-            retention_bytes=_number(topic, config, "retention.bytes", -1),
-            delete_retention_ms=_number(topic, config, "delete.retention.ms", _DAY),
-            compaction_lag_ms=_number(topic, config, "min.compaction.lag.ms", 0),
-            dirty_ratio=_fraction(topic, config, "min.cleanable.dirty.ratio", 0.5),
-            max_batch_bytes=_number(topic, config, "max.message.bytes", _LARGEST),
-            append_time=stamp == "LogAppendTime",
-        )
+        return _policy(topic, tuple(config.items()))
+
+
+@lru_cache(maxsize=4096)
+def _policy(topic: str, items: tuple[tuple[str, str], ...]) -> Policy:
+    config = dict(items)
+    cleanup = set(config.get("cleanup.policy", "delete").replace(" ", "").split(","))
+    stamp = config.get("message.timestamp.type", "CreateTime")
+    if not cleanup <= {"compact", "delete"}:
+        raise _unusable(topic, "cleanup.policy", config["cleanup.policy"], "compact, delete, or both with a comma")
+    if stamp not in ("CreateTime", "LogAppendTime"):
+        raise _unusable(topic, "message.timestamp.type", stamp, "CreateTime or LogAppendTime")
+    return Policy(
+        compact="compact" in cleanup,
+        delete="delete" in cleanup,
+        retention_ms=_number(topic, config, "retention.ms", -1),
+        retention_bytes=_number(topic, config, "retention.bytes", -1),
+        delete_retention_ms=_number(topic, config, "delete.retention.ms", _DAY),
+        compaction_lag_ms=_number(topic, config, "min.compaction.lag.ms", 0),
+        dirty_ratio=_fraction(topic, config, "min.cleanable.dirty.ratio", 0.5),
+        max_batch_bytes=_number(topic, config, "max.message.bytes", _LARGEST),
+        append_time=stamp == "LogAppendTime",
+    )
 
 
 def known(view: View) -> dict[str, TopicInfo]:

@@ -1,0 +1,259 @@
+"""What the fluent words write into: a list of steps that only grows.
+
+The words hold a reference to one builder and the name of the step they stand
+for. A step never changes once it is there, but for what only later words
+decide: that a table needs a store, or that a repartition topic must carry
+values and not only keys.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from streamflow.errors import TopologyError
+from streamflow.naming import KafkaStreams, Naming, Stable, legal
+from streamflow.operators.contract import Operator
+from streamflow.operators.repartition_filter import DropNullKeys
+from streamflow.operators.table_group import TableSelect
+from streamflow.operators.table_ops import TableFilter
+from streamflow.serdes import Serde, presence, serde_of
+from streamflow.settings import NamingStyle
+from streamflow.state.spec import StoreSpec
+from streamflow.topic import NewTopic
+from streamflow.topology import Repartition, Sink, Source, Step, Topology
+
+_HOME = str(Path(__file__).parent)
+_HOMES = (_HOME, str(Path(__file__).parents[1] / "operators"))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the keys or the values on an edge: their serde, or else the step that did not tell."""
+
+    serde: Serde[Any] | None
+    step: str
+
+
+class Builder:
+    """The growing graph of one `App`."""
+
+    def __init__(self, style: NamingStyle) -> None:
+        self.steps: dict[str, Step] = {}
+        self.stores: dict[str, StoreSpec] = {}
+        self.repartitions: dict[str, Repartition] = {}
+        self.topics: dict[str, NewTopic] = {}
+        self.naming: Naming = Stable(self.steps) if style == "stable" else KafkaStreams()
+        self._copartitions: list[frozenset[str]] = []
+        self._unnamed: list[str] = []
+        self._spares: dict[str, StoreSpec] = {}
+        self._stored_at: dict[str, str] = {}
+        self._routes: dict[str, tuple[str, str, str]] = {}
+
+    # --- growing
+
+    def add(
+        self, name: str, meaning: Source | Sink | Operator, *parents: str, table: bool = False, named: bool = True
+    ) -> str:
+        """Add a step and give back its name; a stateful step that is not ``named`` is remembered as such."""
+        where = caller()
+        if (other := self.steps.get(name)) is not None:
+            raise TopologyError(f"two steps are named '{name}': {other.where} and {where}; give one another name=")
+        self.steps[name] = Step(name, meaning, parents, table, generated=not named, where=where)
+        if not named:
+            self._unnamed.append(name)
+        return name
+
+    def add_store(self, spec: StoreSpec) -> str:
+        """Add a store and give back its name."""
+        where = caller()
+        if spec.name in self.stores:
+            first = self._stored_at[spec.name]
+            raise TopologyError(f"two stores are named '{spec.name}': {first} and {where}; give one another name=")
+        self._stored_at[spec.name] = where
+        self.stores[spec.name] = spec
+        return spec.name
+
+    def may_store(self, step: str, spec: StoreSpec) -> None:
+        """Remember which store the table ``step`` keeps if somebody needs it."""
+        self._spares[step] = spec
+
+    def add_topic(self, topic: NewTopic) -> None:
+        """Remember how a topic is to be made; declared twice it must be the same."""
+        if self.topics.setdefault(topic.name, topic) != topic:
+            raise TopologyError(f"topic '{topic.name}' is declared twice, with other partitions or config")
+
+    def copartition(self, *steps: str) -> None:
+        """The topics behind these steps must have equal partition counts, for their keys must meet."""
+        sources = frozenset(source for step in steps for source in self.sources(step))
+        if sources not in self._copartitions:
+            self._copartitions.append(sources)
+
+    def repartition(
+        self,
+        name: str,
+        parent: str,
+        key: Known,
+        value: Known,
+        *,
+        user: str,
+        named: bool,
+        keys_only: bool = False,
+        drops_null_keys: bool = True,
+        partitions: int | None = None,
+        partitioner: Any = None,
+    ) -> str:
+        """Send ``parent``'s records through the repartition topic ``name``; gives the step that reads it.
+
+        ``user`` is the step in whose name errors are told. A named topic that was made before from the same
+        parent is used again.
+        """
+        topic = f"{legal(name)}-repartition"
+        key_serde = self.need(key, "key", user, f"be sent to the repartition topic '{topic}'")
+        value_serde = (
+            presence if keys_only else self.need(value, "value", user, f"be sent to the repartition topic '{topic}'")
+        )
+        if name in self.repartitions:
+            return self._again(name, parent, value_serde, user)
+        dropping, sink, source = self.naming.repartition(name, named, drops_null_keys)
+        self.repartitions[name] = Repartition(name, partitions)
+        above = self.add(dropping, DropNullKeys(), parent) if drops_null_keys else parent
+        self.add(sink, Sink(topic, key_serde, value_serde, partitioner, repartition=name), above)
+        self.add(source, Source((topic,), key_serde, value_serde, repartition=name))
+        self._routes[name] = (parent, sink, source)
+        return source
+
+    def _again(self, name: str, parent: str, value: Serde[Any], user: str) -> str:
+        origin, sink, source = self._routes[name]
+        if origin != parent:
+            raise TopologyError(
+                f"step '{user}': the repartition topic '{name}-repartition' is already fed by step '{origin}'; "
+                f"give one of the two another name="
+            )
+        if value.name != presence.name:  # the first user only counted; this one needs the values
+            for step in (sink, source):
+                self.steps[step] = replace(self.steps[step], meaning=_with_value(self.steps[step].meaning, value))
+        return source
+
+    # --- asking
+
+    def serde(self, kind: Any, step: str, keyword: str) -> Serde[Any]:
+        """The serde of what the user wrote as ``keyword=``."""
+        try:
+            return serde_of(kind)
+        except TopologyError as error:
+            raise TopologyError(f"step '{step}', {keyword}=: {error}") from None
+
+    def need(self, known: Known, keyword: str, step: str, what: str) -> Serde[Any]:
+        """The serde that is known, or an error that says which step must be told the type."""
+        if known.serde is not None:
+            return known.serde
+        origin = self.steps.get(known.step)
+        at = f" ({origin.where})" if origin is not None else f" ({caller()})"
+        whose = "its" if known.step == step else "the"
+        raise TopologyError(
+            f"step '{step}': {whose} {keyword}s must {what}, but their type is not known; "
+            f"add {keyword}= to step '{known.step}'{at}, for example {keyword}=str"
+        )
+
+    def sources(self, step: str) -> list[str]:
+        """The source steps above a step, in its own sub-topology."""
+        found: dict[str, None] = {}
+        todo = [step]
+        while todo:
+            name = todo.pop()
+            if isinstance(self.steps[name].meaning, Source):
+                found[name] = None
+            todo.extend(self.steps[name].parents)
+        return sorted(found, key=list(self.steps).index)
+
+    def topics_above(self, step: str) -> set[str]:
+        """Every external topic whose records can come to a step, through repartition topics too."""
+        found: set[str] = set()
+        todo = self.sources(step)
+        while todo:
+            source = self.steps[todo.pop()].meaning
+            assert isinstance(source, Source)
+            if source.repartition is None:
+                found.update(source.topics)
+            else:
+                todo.extend(self.sources(self._routes[source.repartition][0]))
+        return found
+
+    def stored(self, step: str) -> str | None:
+        """The store in which the table ``step`` is kept, or None."""
+        meaning = self.steps[step].meaning
+        kept = () if isinstance(meaning, Source | Sink) else meaning.stores
+        return kept[0] if kept else None
+
+    def materialise(self, step: str) -> str:
+        """The store in which the table ``step`` is kept; from now on it is, if it was not."""
+        if (kept := self.stored(step)) is not None:
+            return kept
+        spec = self._spares[step]
+        self.add_store(spec)
+        self.steps[step] = _storing(self.steps[step], spec.name)
+        return spec.name
+
+    # --- the result
+
+    def freeze(self) -> Topology:
+        """The topology as it stands."""
+        for step in list(self.steps.values()):
+            if isinstance(step.meaning, TableSelect):
+                self._root(step.parents[0], force=True)
+        telling: set[str] = set()
+        for step in self.steps.values():
+            # Old values cost a read, so they are known only below a table whose rows are taken back, and below a
+            # kept one whose filter would otherwise send tombstones for rows that never passed.
+            if isinstance(step.meaning, TableSelect):
+                telling.update(self._chain(step.parents[0]))
+            elif isinstance(step.meaning, TableFilter) and step.meaning.store is None and self._root(step.name):
+                telling.update(self._chain(step.name))
+        steps = {name: replace(step, sends_old=name in telling) for name, step in self.steps.items()}
+        return Topology(
+            steps,
+            dict(self.stores),
+            dict(self.repartitions),
+            tuple(self._copartitions),
+            dict(self.topics),
+            tuple(self._unnamed),
+        )
+
+    def _chain(self, step: str) -> list[str]:
+        """A table step and those above it, up to the one that keeps the rows and so knows the old ones."""
+        found = [step]
+        while self.stored(found[-1]) is None and self.steps[self.steps[found[-1]].parents[0]].table:
+            found.append(self.steps[found[-1]].parents[0])
+        return found
+
+    def _root(self, step: str, *, force: bool = False) -> str | None:
+        """The store in which the old rows of a table step are found; with ``force`` there will be one."""
+        root = self._chain(step)[-1]
+        return self.materialise(root) if force else self.stored(root)
+
+
+def _storing(step: Step, store: str) -> Step:
+    return replace(step, meaning=replace(step.meaning, store=store))  # type: ignore[type-var, arg-type, call-arg]
+
+
+def _with_value(meaning: Any, value: Serde[Any]) -> Any:
+    return replace(meaning, value=value)
+
+
+def caller() -> str:
+    """Where the user's script stands now: ``file:line`` of the nearest frame that is not ours."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HOMES):
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+def same_builder(mine: Builder, theirs: Iterable[Any], step: str) -> None:
+    """Refuse to join what was declared on different apps."""
+    for each in theirs:
+        if each._builder is not mine:
+            raise TopologyError(f"step '{step}' puts together streams of two apps; declare both on the same App")

@@ -1,0 +1,78 @@
+"""What the commands share: options that also read ``STREAMFLOW_<OPTION>``, and the log they talk to.
+
+Precedence is click's own: the flag, then the environment, then the default map, which `config.py` fills from
+``streamflow.toml``. An option that none of them gives stays None, so that ``App(...)`` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import click
+
+T = TypeVar("T")
+Command = Callable[..., Any]
+
+DEFAULT_BROKER = "embedded://.streamflow"
+
+
+class Option(click.Option):
+    """A click option that also reads its environment variable, ``--state-dir`` that of ``STREAMFLOW_STATE_DIR``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.envvar is None and self.name and not self.hidden:
+            self.envvar = f"STREAMFLOW_{self.name.upper()}"
+
+
+def option(*names: str, **kwargs: Any) -> Callable[[Command], Command]:
+    """`click.option` with our `Option`."""
+    return click.option(*names, cls=Option, **kwargs)
+
+
+def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.find_root().meta["streamflow.debug"] = True
+
+
+debug = option(
+    "--debug", is_flag=True, is_eager=True, expose_value=False, callback=_remember, help="Show tracebacks of errors."
+)
+broker = option("--broker", metavar="URL", help=f"The log: embedded://PATH.  [default: {DEFAULT_BROKER}]")
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    click.echo(message, err=True)
+
+
+def with_log(broker: str | None, work: Callable[[Any], Awaitable[T]], *, create: bool = False) -> T:
+    """Open the log, do the work, close it. ``create=False`` refuses a log that is not there, rather than make an empty one."""
+    from streamflow.log.open import open_log
+
+    url = broker or DEFAULT_BROKER
+    if not create:
+        refuse_absent(url)
+
+    async def all_of_it() -> T:
+        log = open_log(url)
+        await log.start()
+        try:
+            return await work(log)
+        finally:
+            await log.close()
+
+    return asyncio.run(all_of_it())
+
+
+def refuse_absent(url: str) -> None:
+    """Raise `LogError` when ``url`` names an embedded log whose folder does not exist."""
+    from pathlib import Path
+
+    from streamflow.errors import LogError
+
+    scheme, _, path = url.partition("://")
+    if scheme == "embedded" and not Path(path.partition("?")[0]).exists():
+        raise LogError(f"there is no log at {url}; `streamflow produce` and `streamflow run` make it, --broker names another")

@@ -1,0 +1,75 @@
+"""Where a worker's stores lie on disk, and how one is opened, believed or made anew."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from streamflow.clock import Clock
+from streamflow.log.contract import Offsets
+from streamflow.runtime.stats import Stats
+from streamflow.state.budget import Budget
+from streamflow.state.open import Expectation, directory, move_aside, open_base
+from streamflow.state.spec import StoreSpec
+from streamflow.state.store import Store
+
+if TYPE_CHECKING:
+    from streamflow.runtime.recovery import Place
+
+logger = logging.getLogger("streamflow.stores")
+
+
+class OpenStore(Protocol):
+    """How recovery comes by a store.
+
+    ``incarnation`` names the life of its changelog, ``offsets`` what of it there is. ``rejected`` says why the
+    store that was opened before (and is closed again) must not be used: then a new, empty one is given.
+    """
+
+    def __call__(
+        self, place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, rejected: str | None = None
+    ) -> Store: ...
+
+
+class DiskStores:
+    """Opens stores below ``state_dir``; all of them share one memory budget."""
+
+    def __init__(self, state_dir: str | Path, app_id: str, clock: Clock, stats: Stats, budget: Budget | None = None) -> None:
+        self._state_dir = Path(state_dir)
+        self._app_id = app_id
+        self._clock = clock
+        self._stats = stats
+        self._budget = budget or Budget()
+
+    def __call__(
+        self, place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, rejected: str | None = None
+    ) -> Store:
+        """See `OpenStore`. Raises `StateError` when the disk is at fault."""
+        path = directory(self._state_dir, self._app_id, place.name, spec.name)
+        if rejected is not None and path.exists():
+            move_aside(path)
+            self._tell(place, spec, rejected)
+        expect = Expectation(
+            app_id=self._app_id,
+            store=spec.name,
+            changelog=place.sub.changelogs.get(spec.name),
+            partition=place.partition,
+            now_ms=self._clock.now_ms(),
+            incarnation=incarnation or None,
+            log_start=offsets.start,
+            log_end=offsets.end,
+        )
+        base, reason = open_base(spec.base, path, expect, self._budget)
+        if reason is not None:
+            self._tell(place, spec, reason)
+        return Store(spec, base, undo=place.undo)
+
+    def holding(self) -> dict[str, int]:
+        """The tasks whose state lies here already, so that the group may give them back; 1 each, fresher is not known."""
+        root = self._state_dir / self._app_id
+        return {path.name: 1 for path in root.iterdir() if path.is_dir()} if root.is_dir() else {}
+
+    def _tell(self, place: Place, spec: StoreSpec, reason: str) -> None:
+        self._stats.stores_rebuilt += 1
+        logger.warning("store %s of task %s is restored from its changelog: %s", spec.name, place.name, reason)

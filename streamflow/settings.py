@@ -1,0 +1,94 @@
+"""What an `App` is told about how to run: checked at once, kept as plain data.
+
+Command line, environment and configuration file come later and win; see the
+entry layer. Nothing here changes what the topology means, but ``naming`` and
+``timestamp``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from streamflow.clock import Duration, milliseconds
+from streamflow.errors import ConfigError
+
+Answer = Literal["fail", "skip", "dead_letter"]
+Policy = Answer | Callable[[Any, Exception], Answer]
+"""What to do with a record that cannot be handled, or ``f(context, error)`` that says it."""
+Guarantee = Literal["exactly_once", "at_least_once"]
+NamingStyle = Literal["stable", "kafka_streams"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """An application's settings, durations in milliseconds."""
+
+    broker: str = "embedded://.streamflow"
+    guarantee: Guarantee = "exactly_once"
+    commit_interval_ms: int = 100
+    state_dir: str = ".streamflow/state"
+    timestamp: Callable[..., Any] | None = None
+    on_deserialize_error: Policy = "fail"
+    on_process_error: Policy = "fail"
+    dead_letter_topic: str | None = None
+    topic_partitions: int = 4
+    max_future_ms: int | None = None
+    replication_factor: int = -1
+    naming: NamingStyle = "stable"
+    on_start: Callable[..., Any] | None = None
+    on_stop: Callable[..., Any] | None = None
+    on_state_change: Callable[..., Any] | None = None
+
+    @property
+    def dead_letters(self) -> bool:
+        """Some policy may send a record to the dead letter topic."""
+        return any(
+            policy == "dead_letter" or callable(policy)
+            for policy in (self.on_deserialize_error, self.on_process_error)
+        )
+
+
+def settings(
+    *,
+    commit_interval: Duration,
+    max_future: Duration | None,
+    standby_replicas: int,
+    emit: str,
+    optimize: str,
+    on_failure: str,
+    **others: Any,
+) -> Settings:
+    """Settings from `App`'s keyword arguments, or a `ConfigError` that says which one cannot be used."""
+    _one_of("guarantee", others["guarantee"], ("exactly_once", "at_least_once"))
+    _one_of("naming", others["naming"], ("stable", "kafka_streams"))
+    for name in ("on_deserialize_error", "on_process_error"):
+        if not callable(others[name]):
+            _one_of(name, others[name], ("fail", "skip", "dead_letter"), "or f(context, error)")
+    _only("standby_replicas", standby_replicas, 0)
+    _only("emit", emit, "every_update")
+    _only("optimize", optimize, "none")
+    _only("on_failure", on_failure, "stop")
+    for name in ("timestamp", "on_start", "on_stop", "on_state_change"):
+        if others[name] is not None and not callable(others[name]):
+            raise ConfigError(f"{name} is {others[name]!r}, which cannot be called; give it a function")
+    partitions = others["topic_partitions"]
+    if not isinstance(partitions, int) or isinstance(partitions, bool) or partitions < 1:
+        raise ConfigError(f"topic_partitions is {partitions!r}; it must be a whole number of at least 1")
+    return Settings(
+        commit_interval_ms=milliseconds(commit_interval, "commit_interval"),
+        max_future_ms=None if max_future is None else milliseconds(max_future, "max_future"),
+        **others,
+    )
+
+
+def _one_of(name: str, value: object, known: tuple[str, ...], also: str = "") -> None:
+    if value not in known:
+        raise ConfigError(f"{name} is {value!r}; write {', '.join(map(repr, known))} {also}".rstrip())
+
+
+def _only(name: str, value: object, possible: object) -> None:
+    """Refuse what this version cannot do, rather than take it and not do it."""
+    if value != possible:
+        raise ConfigError(f"{name}={value!r} is not available in this version; only {possible!r} is")

@@ -1,0 +1,31 @@
+"""What the pages show is what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_the_script_of_the_readme_is_the_example() -> None:
+    example = (ROOT / "examples" / "word_count.py").read_text()
+    assert python_blocks(ROOT / "README.md")[0] == re.sub(r'line\.\n\n.*?"""', 'line."""', example, flags=re.DOTALL)
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#]+)", page.read_text())]
+    assert links
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_target_of_the_makefile_tells_what_it_does() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    told = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    assert told >= {"help", "demo", "test", "lint", "bench", "simulate", "mutants"}
+    assert set(re.findall(r"^\.PHONY: ([a-z]+)$", makefile, re.MULTILINE)) == told
