@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+import msgspec
 
 HISTORY = Path(__file__).parent / "results" / "history.jsonl"
 
@@ -71,15 +72,14 @@ def read(path: Path = HISTORY) -> list[Run]:
     """All recorded runs, oldest first."""
     if not path.exists():
         return []
-    found = [json.loads(line) for line in path.read_text().splitlines() if line]
-    return [Run(**{**each, "machine": Machine(**each["machine"])}) for each in found]
+    return [msgspec.json.decode(line, type=Run) for line in path.read_bytes().splitlines() if line]
 
 
 def record(run: Run, path: Path = HISTORY) -> None:
     """Append a run."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as out:
-        out.write(json.dumps(asdict(run)) + "\n")
+    with path.open("ab") as out:
+        out.write(msgspec.json.encode(run) + b"\n")
 
 
 def last_with(name: str, runs: list[Run], machine: Machine) -> Run | None:

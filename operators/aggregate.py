@@ -102,7 +102,7 @@ class Aggregate(_Aggregating):
 
 def _folding(name: str, init: Function | None, f: Function, emit: Emit, scope: Scope) -> Emit:
     store = scope.store(name)
-    get_pair, put_pair, delete = store.get_pair, store.put_pair, store.delete
+    get_pair, put_pair = store.get_pair, store.put_pair
     null_key, null_value = scope.dropped("null_key"), scope.dropped("null_value")
     start = None if init is None else init.fn
     fn, takes_key, sends_old = f.fn, f.takes_key, scope.sends_old
@@ -128,10 +128,7 @@ def _folding(name: str, init: Function | None, f: Function, emit: Emit, scope: S
             total = value
         else:
             total = fn(key, start(), value) if takes_key else fn(start(), value)
-        if total is None:
-            delete(key)
-        else:
-            put_pair(key, total, timestamp)
+        put_pair(key, total, timestamp)
         emit(key, total, old, timestamp)
 
     return process

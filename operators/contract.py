@@ -98,7 +98,7 @@ class Scope(Protocol):
         ...
 
     def dropped(self, reason: str) -> Callable[[], None]:
-        """A function that counts one dropped record under ``reason`` (a short fixed text: ``null_key``, ``late``, ...)."""
+        """A function that counts one dropped record under ``reason``, a short text: ``null_key``, ``late``, ..."""
         ...
 
 

@@ -42,7 +42,7 @@ class StreamTableJoin(Passing):
         return (self.store,)
 
     def build(self, emit: Emit, scope: Scope) -> Emit:
-        get = scope.store(self.store).get
+        get_pair = scope.store(self.store).get_pair
         null_key, null_value = scope.dropped("null_key"), scope.dropped("null_value")
         fn, takes_key, left = self.f.fn, self.f.takes_key, self.left
 
@@ -50,14 +50,14 @@ class StreamTableJoin(Passing):
             if value is None:
                 null_value()
                 return
+            found = None
             if key is not None:
-                row = get(key)
-            elif left:
-                row = None
-            else:
+                found = get_pair(key)
+            elif not left:
                 null_key()
                 return
-            if row is not None or left:
+            if found is not None or left:
+                row = None if found is None else found[0]
                 emit(key, fn(key, value, row) if takes_key else fn(value, row), timestamp)
 
         return process

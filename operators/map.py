@@ -82,7 +82,7 @@ class Map(_Mapping):
 
         def process(key: Any, value: Any, timestamp: int) -> None:
             pair = fn(key, value) if takes_key else fn(value)
-            if type(pair) is not tuple or len(pair) != 2:
+            if pair.__class__ is not tuple or len(pair) != 2:
                 pair = a_pair(pair, f)
             emit(pair[0], pair[1], timestamp)
 
@@ -122,7 +122,7 @@ class FlatMap(Map):
             if pairs is None:
                 pairs = an_iterable(pairs, f)
             for pair in pairs:
-                if type(pair) is not tuple or len(pair) != 2:
+                if pair.__class__ is not tuple or len(pair) != 2:
                     pair = a_pair(pair, f)
                 emit(pair[0], pair[1], timestamp)
 
@@ -131,15 +131,17 @@ class FlatMap(Map):
 
 def a_pair(found: Any, f: Function) -> Any:
     """``found`` if it is a pair in another guise (a list, a named tuple), else an error that names the step."""
-    if isinstance(found, (tuple, list)) and len(found) == 2:
-        return found
+    pair: Any = found
+    if isinstance(found, tuple | list) and len(pair) == 2:
+        return pair
     raise StreamflowError(f"step {f.step!r}: its function must give a pair (key, value), but gave {shown(found)}")
 
 
 def an_iterable(found: Any, f: Function) -> Iterable[Any]:
     """``found`` if it can be iterated over, else an error that names the step."""
+    values: Iterable[Any] = found
     if isinstance(found, Iterable):
-        return found
+        return values
     raise StreamflowError(
         f"step {f.step!r}: its function must give a list or another iterable, but gave {shown(found)}; "
         "an empty list emits nothing"

@@ -11,7 +11,7 @@ from streamflow.operators.contract import Emit, Passing, Scope
 
 @dataclass(frozen=True)
 class Peek(Passing):
-    """Call ``f`` with each record, then pass the record on. After a failure records are read again, and so seen again."""
+    """Call ``f`` with each record, then pass it on. Records that are read again after a failure are seen again."""
 
     f: Function
 

@@ -125,7 +125,7 @@ class TableReduce(_Regrouped):
 
 @dataclass(frozen=True)
 class TableAggregate(_Regrouped):
-    """Each group's total: ``init()``, then ``adder(total, value)`` and ``subtractor(total, value)`` as rows come and go."""
+    """Each group's total: ``init()`` first, then ``adder`` and ``subtractor(total, value)`` as rows come and go."""
 
     init: Function
     adder: Function
@@ -152,11 +152,11 @@ def _regrouped(
     scope: Scope,
 ) -> Emit:
     store = scope.store(name)
-    get_pair, put_pair, delete = store.get_pair, store.put_pair, store.delete
+    get_pair, put_pair = store.get_pair, store.put_pair
     null_key = scope.dropped("null_key")
     sends_old = scope.sends_old
 
-    def process(key: Any, change: Change, timestamp: int) -> None:
+    def process(key: Any, change: Change[Any], timestamp: int) -> None:
         if key is None:
             null_key()
             return
@@ -173,10 +173,7 @@ def _regrouped(
                 total = take(key, total, gone)
         if new is not None:
             total = add(key, total, new)
-        if total is None:
-            delete(key)
-        else:
-            put_pair(key, total, timestamp)
+        put_pair(key, total, timestamp)
         emit(key, total, old, timestamp)
 
     return process

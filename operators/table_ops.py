@@ -140,19 +140,17 @@ class ToStream(Passing):
 def _stored(scope: Scope, name: str, made: Any, emit: Emit, *, skips_absent: bool) -> Emit:
     """A step that keeps the row that ``made(key, value)`` gives."""
     store = scope.store(name)
-    get, put_pair, delete = store.get, store.put_pair, store.delete
+    get_pair, put_pair = store.get_pair, store.put_pair
     sends_old = scope.sends_old
     reads_old = sends_old or skips_absent
 
     def process(key: Any, new: Any, old: Any, timestamp: int) -> None:
         new = made(key, new)
-        old = get(key) if reads_old else None
-        if new is not None:
-            put_pair(key, new, timestamp)
-        elif old is not None or not skips_absent:
-            delete(key)
-        else:
+        found = get_pair(key) if reads_old else None
+        if new is None and found is None and skips_absent:
             return
+        old = None if found is None else found[0]
+        put_pair(key, new, timestamp)
         emit(key, new, old if sends_old else None, timestamp)
 
     return process

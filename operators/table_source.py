@@ -41,7 +41,7 @@ class TableSource(Passing):
             return forward
 
         store = scope.store(self.store)
-        get_pair, put_pair, delete = store.get_pair, store.put_pair, store.delete
+        get_pair, put_pair = store.get_pair, store.put_pair
         sends_old = scope.sends_old
 
         def process(key: Any, value: Any, timestamp: int) -> None:
@@ -51,10 +51,7 @@ class TableSource(Passing):
             old = None
             if sends_old and (found := get_pair(key)) is not None:
                 old = found[0]
-            if value is None:
-                delete(key)
-            else:
-                put_pair(key, value, timestamp)
+            put_pair(key, value, timestamp)
             emit(key, value, old, timestamp)
 
         return process

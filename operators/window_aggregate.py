@@ -125,7 +125,7 @@ class WindowAggregate(_Windowing):
 
 def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emit: Emit, scope: Scope) -> Emit:
     store = scope.store(name)
-    get_pair, put_pair, delete = store.get_pair, store.put_pair, store.delete
+    get_pair, put_pair = store.get_pair, store.put_pair
     null_key, null_value, late = scope.dropped("null_key"), scope.dropped("null_value"), scope.dropped("late")
     size, advance, starts = window.size_ms, window.advance_ms, window.starts
     until_closed = window.size_ms + window.grace_ms
@@ -162,10 +162,7 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
                     # Read once more: the function may change the total that it is given.
                     old = get_pair(key, start)[0]
                 total = fold(key, total, value)
-            if total is None:
-                delete(key, start)
-            else:
-                put_pair(key, start, total, at)
+            put_pair(key, start, total, at)
             if updates:
                 emit(windowed(key, start), total, old, at)
 
@@ -177,7 +174,7 @@ def _closing(
 ) -> Callable[[int], None]:
     """A function of stream time that emits the windows which it has closed. It scans only when one may have been."""
     closed = scope.stream_time("closed")  # every window that starts before `closed.now` is closed and emitted
-    advance, until_closed, closing = window.advance_ms, window.size_ms + window.grace_ms, store.closing
+    advance, until_closed = window.advance_ms, window.size_ms + window.grace_ms
 
     def close(now: int) -> None:
         first = closed.now if closed.now > 0 else 0
@@ -186,10 +183,16 @@ def _closing(
         last = (now - until_closed) // advance * advance
         # Noted first: what the rows set off downstream may raise, and is then taken back together with this.
         closed.now = last + advance
-        for start, key, total, at in closing(first, last):
+        rows = store.fetch_all(first, last, with_timestamps=True)
+        for (key, start, _), (total, at) in sorted(rows, key=_start):
             emit(windowed(key, start), total, None, at)
 
     return close
+
+
+def _start(row: Any) -> int:
+    # Rows come segment by segment and by key in it, and sorting leaves equal ones as they were: start, then key.
+    return int(row[0][1])
 
 
 def _key_maker(scope: Scope, size: int) -> Callable[[Any, int], Any]:

@@ -56,7 +56,9 @@ def open_base(
     Raises `StateError` when the machine is at fault (disk full, permissions, open in this process).
     """
     if kind == "memory":
-        return MemoryBase(), None
+        memory = MemoryBase()
+        _begin(memory, expect)
+        return memory, None
     budget = budget or Budget()
     path = _settle(Path(os.path.abspath(path)))
     if expect.changelog is None:

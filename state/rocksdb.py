@@ -81,7 +81,7 @@ class RocksBase:
                 cursor.seek(DISK_DATA + low)
         except Exception as error:
             raise failure(self.path, error, "read") from error
-        scan = _Scan(self.path, cursor, self._scans)
+        scan = _Scan(self.path, cursor, options, self._scans)
         # No lower bound is set for a reverse scan: the binding sets the upper one instead.
         return scan.backward(DISK_DATA + low) if reverse else scan.forward()
 
@@ -137,9 +137,11 @@ class RocksBase:
 class _Scan:
     """One iterator, owned by the base so that it can be let go at close."""
 
-    def __init__(self, path: str, cursor: RdictIter, scans: WeakSet[_Scan]) -> None:
+    def __init__(self, path: str, cursor: RdictIter, options: ReadOptions, scans: WeakSet[_Scan]) -> None:
         self._path = path
         self._cursor: RdictIter | None = cursor
+        # The iterator points into the options' memory: without them it has lost its upper bound.
+        self._options = options
         self._scans = scans
         scans.add(self)
 

@@ -256,6 +256,8 @@ def _putter(
     key_raw = form.key_in is None
 
     def put_pair(key: Any, start: int, value: Any, timestamp: int) -> bool:
+        if duplicates and value is None:
+            return True
         if start > horizon.observed:
             if undo is not None:
                 undo.append(partial(horizon.see, horizon.observed))
@@ -265,8 +267,6 @@ def _putter(
         segment, tail = starts[start]
         row = segment + (key if key_raw else to_key(key)) + tail
         if duplicates:
-            if value is None:
-                return True
             row += pack_uint32(horizon.sequence)
             horizon.sequence = (horizon.sequence + 1) % _SEQUENCES
         if undo is not None:

@@ -1,1 +1,46 @@
-"""streamflow: Kafka Streams for Python people."""
+"""Kafka Streams for Python people.
+
+Importing it imports no client, no server and no database: a script that only
+declares a topology stays light.
+"""
+
+from streamflow import serdes
+from streamflow.app import App
+from streamflow.errors import (
+    ConfigError,
+    RecordError,
+    SerdeError,
+    StreamflowError,
+    TopologyError,
+)
+from streamflow.grouped import KGroupedStream, KGroupedTable, WindowedKStream
+from streamflow.record import Record, Windowed
+from streamflow.serdes import Serde
+from streamflow.stream import KStream
+from streamflow.table import KTable
+from streamflow.topic import Topic
+from streamflow.topology import Topology
+from streamflow.windows import TimeWindow, hopping, tumbling
+
+__all__ = [
+    "App",
+    "ConfigError",
+    "KGroupedStream",
+    "KGroupedTable",
+    "KStream",
+    "KTable",
+    "Record",
+    "RecordError",
+    "Serde",
+    "SerdeError",
+    "StreamflowError",
+    "TimeWindow",
+    "Topic",
+    "Topology",
+    "TopologyError",
+    "Windowed",
+    "WindowedKStream",
+    "hopping",
+    "serdes",
+    "tumbling",
+]

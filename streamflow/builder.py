@@ -8,6 +8,7 @@ values and not only keys.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from streamflow.errors import TopologyError
-from streamflow.naming import KafkaStreams, Naming, Stable, legal
+from streamflow.naming import Around, KafkaStreams, Naming, Stable, legal
 from streamflow.operators.contract import Operator
 from streamflow.operators.repartition_filter import DropNullKeys
 from streamflow.operators.table_group import TableSelect
@@ -24,10 +25,9 @@ from streamflow.serdes import Serde, presence, serde_of
 from streamflow.settings import NamingStyle
 from streamflow.state.spec import StoreSpec
 from streamflow.topic import NewTopic
-from streamflow.topology import Repartition, Sink, Source, Step, Topology
+from streamflow.topology import Repartition, Sink, Source, Step, Topology, stores_of
 
-_HOME = str(Path(__file__).parent)
-_HOMES = (_HOME, str(Path(__file__).parents[1] / "operators"))
+_HOME = str(Path(__file__).parent) + os.sep
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,25 @@ class Builder:
         self.naming: Naming = Stable(self.steps) if style == "stable" else KafkaStreams()
         self._copartitions: list[frozenset[str]] = []
         self._unnamed: list[str] = []
-        self._spares: dict[str, StoreSpec] = {}
+        self._spares: dict[str, tuple[str, Known, Known, bool]] = {}
         self._stored_at: dict[str, str] = {}
         self._routes: dict[str, tuple[str, str, str]] = {}
 
     # --- growing
 
-    def add(
-        self, name: str, meaning: Source | Sink | Operator, *parents: str, table: bool = False, named: bool = True
-    ) -> str:
-        """Add a step and give back its name; a stateful step that is not ``named`` is remembered as such."""
+    def add(self, name: str, meaning: Source | Sink | Operator, *parents: str, table: bool = False) -> str:
+        """Add a step and give back its name."""
         where = caller()
         if (other := self.steps.get(name)) is not None:
             raise TopologyError(f"two steps are named '{name}': {other.where} and {where}; give one another name=")
-        self.steps[name] = Step(name, meaning, parents, table, generated=not named, where=where)
-        if not named:
-            self._unnamed.append(name)
+        self.steps[name] = Step(name, meaning, parents, table, where=where)
         return name
+
+    def unnamed(self, step: str) -> None:
+        """Remember that a stateful step has no name of its own."""
+        if step not in self._unnamed:
+            self._unnamed.append(step)
+            self.steps[step] = replace(self.steps[step], generated=True)
 
     def add_store(self, spec: StoreSpec) -> str:
         """Add a store and give back its name."""
@@ -77,9 +79,16 @@ class Builder:
         self.stores[spec.name] = spec
         return spec.name
 
-    def may_store(self, step: str, spec: StoreSpec) -> None:
-        """Remember which store the table ``step`` keeps if somebody needs it."""
-        self._spares[step] = spec
+    def may_store(
+        self, step: str, store: str, key: Known, value: Known, *, named: bool, by_topic: bool = False
+    ) -> None:
+        """Remember which store the table ``step`` keeps if somebody needs it; at once if it is ``named``.
+
+        One named ``by_topic`` is never renamed by what stands around it, so it needs no name of the user's.
+        """
+        self._spares[step] = (store, key, value, named or by_topic)
+        if named:
+            self.materialise(step)
 
     def add_topic(self, topic: NewTopic) -> None:
         """Remember how a topic is to be made; declared twice it must be the same."""
@@ -94,46 +103,38 @@ class Builder:
 
     def repartition(
         self,
-        name: str,
+        topic: str,
+        around: Around,
         parent: str,
-        key: Known,
-        value: Known,
+        key: Serde[Any],
+        value: Serde[Any],
         *,
-        user: str,
-        named: bool,
-        keys_only: bool = False,
-        drops_null_keys: bool = True,
         partitions: int | None = None,
         partitioner: Any = None,
     ) -> str:
-        """Send ``parent``'s records through the repartition topic ``name``; gives the step that reads it.
+        """Send ``parent``'s records through the repartition topic ``topic``; gives the step that reads it.
 
-        ``user`` is the step in whose name errors are told. A named topic that was made before from the same
-        parent is used again.
+        One that is there already, from the same parent, is used again.
         """
-        topic = f"{legal(name)}-repartition"
-        key_serde = self.need(key, "key", user, f"be sent to the repartition topic '{topic}'")
-        value_serde = (
-            presence if keys_only else self.need(value, "value", user, f"be sent to the repartition topic '{topic}'")
-        )
-        if name in self.repartitions:
-            return self._again(name, parent, value_serde, user)
-        dropping, sink, source = self.naming.repartition(name, named, drops_null_keys)
-        self.repartitions[name] = Repartition(name, partitions)
-        above = self.add(dropping, DropNullKeys(), parent) if drops_null_keys else parent
-        self.add(sink, Sink(topic, key_serde, value_serde, partitioner, repartition=name), above)
-        self.add(source, Source((topic,), key_serde, value_serde, repartition=name))
-        self._routes[name] = (parent, sink, source)
+        full = f"{legal(topic)}-repartition"
+        if topic in self.repartitions:
+            return self._again(topic, full, parent, value)
+        dropping, sink, source = around
+        self.repartitions[topic] = Repartition(topic, partitions)
+        above = self.add(dropping, DropNullKeys(), parent) if dropping else parent
+        self.add(sink, Sink(full, key, value, partitioner, repartition=topic), above)
+        self.add(source, Source((full,), key, value, repartition=topic))
+        self._routes[topic] = (parent, sink, source)
         return source
 
-    def _again(self, name: str, parent: str, value: Serde[Any], user: str) -> str:
-        origin, sink, source = self._routes[name]
+    def _again(self, topic: str, full: str, parent: str, value: Serde[Any]) -> str:
+        origin, sink, source = self._routes[topic]
         if origin != parent:
             raise TopologyError(
-                f"step '{user}': the repartition topic '{name}-repartition' is already fed by step '{origin}'; "
+                f"the repartition topic '{full}' is fed by step '{origin}' and by step '{parent}' ({caller()}); "
                 f"give one of the two another name="
             )
-        if value.name != presence.name:  # the first user only counted; this one needs the values
+        if presence.name not in value.name:  # whoever came first may only have counted; this one needs the values
             for step in (sink, source):
                 self.steps[step] = replace(self.steps[step], meaning=_with_value(self.steps[step].meaning, value))
         return source
@@ -185,43 +186,52 @@ class Builder:
 
     def stored(self, step: str) -> str | None:
         """The store in which the table ``step`` is kept, or None."""
-        meaning = self.steps[step].meaning
-        kept = () if isinstance(meaning, Source | Sink) else meaning.stores
-        return kept[0] if kept else None
+        return next(iter(stores_of(self.steps[step])), None)
 
     def materialise(self, step: str) -> str:
         """The store in which the table ``step`` is kept; from now on it is, if it was not."""
         if (kept := self.stored(step)) is not None:
             return kept
-        spec = self._spares[step]
-        self.add_store(spec)
-        self.steps[step] = _storing(self.steps[step], spec.name)
-        return spec.name
+        store, key, value, named = self._spares[step]
+        what = f"be kept in the store '{store}'"
+        self.add_store(
+            StoreSpec(store, "key_value", self.need(key, "key", step, what), self.need(value, "value", step, what))
+        )
+        if not named:
+            self.unnamed(step)
+        self.steps[step] = _storing(self.steps[step], store)
+        return store
+
+    def keep_old(self, step: str) -> None:
+        """See to it that the table ``step`` can tell old values: the nearest table above that can keep rows does."""
+        self.materialise(self._chain(step)[-1])
 
     # --- the result
 
     def freeze(self) -> Topology:
         """The topology as it stands."""
-        for step in list(self.steps.values()):
-            if isinstance(step.meaning, TableSelect):
-                self._root(step.parents[0], force=True)
-        telling: set[str] = set()
-        for step in self.steps.values():
-            # Old values cost a read, so they are known only below a table whose rows are taken back, and below a
-            # kept one whose filter would otherwise send tombstones for rows that never passed.
-            if isinstance(step.meaning, TableSelect):
-                telling.update(self._chain(step.parents[0]))
-            elif isinstance(step.meaning, TableFilter) and step.meaning.store is None and self._root(step.name):
-                telling.update(self._chain(step.name))
-        steps = {name: replace(step, sends_old=name in telling) for name, step in self.steps.items()}
+        telling = {name for step in self.steps.values() for name in self._telling(step)}
         return Topology(
-            steps,
+            {name: replace(step, sends_old=name in telling) for name, step in self.steps.items()},
             dict(self.stores),
             dict(self.repartitions),
             tuple(self._copartitions),
             dict(self.topics),
             tuple(self._unnamed),
         )
+
+    def _telling(self, step: Step) -> list[str]:
+        """The table steps that must send old values for the sake of ``step``, for they cost a read.
+
+        A regrouped table takes back what a row gave. A filter without a store needs to know whether a row had
+        passed, or it sends a tombstone for each that does not; where nobody above keeps rows, it does that.
+        """
+        if isinstance(step.meaning, TableSelect):
+            return self._chain(step.parents[0])
+        if isinstance(step.meaning, TableFilter) and step.meaning.store is None:
+            chain = self._chain(step.name)
+            return chain if self.stored(chain[-1]) is not None else []
+        return []
 
     def _chain(self, step: str) -> list[str]:
         """A table step and those above it, up to the one that keeps the rows and so knows the old ones."""
@@ -230,14 +240,9 @@ class Builder:
             found.append(self.steps[found[-1]].parents[0])
         return found
 
-    def _root(self, step: str, *, force: bool = False) -> str | None:
-        """The store in which the old rows of a table step are found; with ``force`` there will be one."""
-        root = self._chain(step)[-1]
-        return self.materialise(root) if force else self.stored(root)
-
 
 def _storing(step: Step, store: str) -> Step:
-    return replace(step, meaning=replace(step.meaning, store=store))  # type: ignore[type-var, arg-type, call-arg]
+    return replace(step, meaning=replace(step.meaning, store=store))  # type: ignore[type-var]
 
 
 def _with_value(meaning: Any, value: Serde[Any]) -> Any:
@@ -247,7 +252,7 @@ def _with_value(meaning: Any, value: Serde[Any]) -> Any:
 def caller() -> str:
     """Where the user's script stands now: ``file:line`` of the nearest frame that is not ours."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HOMES):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HOME):
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 

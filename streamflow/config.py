@@ -14,12 +14,14 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from streamflow.errors import ConfigError
+from streamflow.settings import Settings, settings
 
 FILE = "streamflow.toml"
 
@@ -106,9 +108,22 @@ def _number(variable: str, text: str) -> int:
         raise ConfigError(f"{variable} is {text!r}; write a whole number") from None
 
 
-def apply(settings: Any, changes: Mapping[str, Any]) -> Any:
-    """``settings`` (a frozen dataclass) with the changes; it checks them as if the script had given them."""
-    return replace(settings, **changes)
+def apply(given: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Settings with the changes, checked as if the script had given them to ``App(...)``."""
+    now: dict[str, Any] = {each.name: getattr(given, each.name) for each in fields(given)}
+    future = now.pop("max_future_ms")
+    arguments = {
+        "commit_interval": timedelta(milliseconds=now.pop("commit_interval_ms")),
+        "max_future": None if future is None else timedelta(milliseconds=future),
+        **_ONLY,
+        **now,
+        **changes,
+    }
+    return settings(**arguments)
+
+
+_ONLY = {"standby_replicas": 0, "emit": "every_update", "optimize": "none", "on_failure": "stop"}
+"""Arguments that `Settings` does not keep, because they have one possible value."""
 
 
 def address(text: str) -> tuple[str, int]:

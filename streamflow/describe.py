@@ -8,11 +8,10 @@ the order of a Java hash map. So that walk is done here as well.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from streamflow.topology import Sink, Source, Step, Topology, groups
+from streamflow.topology import Sink, Source, Step, Topology, groups, stores_of
 
 
 @dataclass
@@ -27,9 +26,9 @@ class _Node:
 
 def describe(topology: Topology) -> str:
     """The text of ``topology``."""
-    parts = ["Topologies:\n"]
+    parts = ["Topologies:\n "]
     for number, names in enumerate(groups(topology)):
-        parts.append(f"   Sub-topology: {number}\n")
+        parts.append(f"  Sub-topology: {number}\n")
         nodes = _connected([topology.steps[name] for name in names])
         parts.extend(_text(node) for node in sorted(nodes, key=_rank))
         parts.append("\n")
@@ -53,7 +52,9 @@ def _rank(node: _Node) -> tuple[int, str]:
 
 
 def _insert(nodes: list[_Node], node: _Node) -> None:
-    nodes.insert(bisect_left(nodes, _rank(node), key=_rank), node)
+    """Before the first that comes after it, as things stand now; those already there may have changed their order."""
+    place = next((place for place, other in enumerate(nodes) if _rank(node) < _rank(other)), len(nodes))
+    nodes.insert(place, node)
 
 
 def _grow(node: _Node, by: int) -> None:
@@ -81,7 +82,7 @@ def _head(step: Step) -> str:
         if isinstance(meaning.topic, str):
             return f"Sink: {step.name} (topic: {meaning.topic})"
         return f"Sink: {step.name} (extractor: {getattr(meaning.topic, '__qualname__', 'function')})"
-    return f"Processor: {step.name} (stores: [{', '.join(sorted(meaning.stores))}])"
+    return f"Processor: {step.name} (stores: [{', '.join(sorted(stores_of(step)))}])"
 
 
 def _names(nodes: list[_Node]) -> str:

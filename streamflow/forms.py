@@ -40,14 +40,18 @@ class Form:
 
 @dataclass
 class _Run:
-    """What is known of one run; ``serdes`` by the name of the bytes they write, None for a windowed step's own."""
+    """What is known of one run: ``serdes`` by what tells their bytes (`_tells`), None for a windowed step's own."""
 
     decoded: bool = False
-    serdes: dict[str, Serde[Any] | None] = field(default_factory=dict[str, Serde[Any] | None])
+    serdes: dict[object, Serde[Any] | None] = field(default_factory=dict[object, Serde[Any] | None])
 
     @property
     def raw(self) -> bool:
         return not self.decoded and len(self.serdes) == 1
+
+    def learn(self, serde: Serde[Any]) -> None:
+        if not serde.any_form:
+            self.serdes[_tells(serde)] = serde
 
 
 def settle(steps: Iterable[Step], stores: Iterable[StoreSpec]) -> dict[str, Form]:
@@ -97,8 +101,8 @@ def _learn(step: Step, specs: Mapping[str, StoreSpec], ends: _Ends) -> None:
     if isinstance(meaning, Source | Sink):
         side = "out" if isinstance(meaning, Source) else "in"
         key, value = ends.run(name, "key", side), ends.run(name, "value", side)
-        key.serdes[meaning.key.name] = meaning.key
-        value.serdes[meaning.value.name] = meaning.value
+        key.learn(meaning.key)
+        value.learn(meaning.value)
         if isinstance(meaning, Sink) and (callable(meaning.topic) or meaning.partitioner or meaning.headers):
             key.decoded = value.decoded = True
         return
@@ -107,8 +111,8 @@ def _learn(step: Step, specs: Mapping[str, StoreSpec], ends: _Ends) -> None:
     ends.run(name, "key", "out").decoded |= meaning.key_effect is Effect.NEW
     ends.run(name, "value", "out").decoded |= meaning.value_effect is Effect.NEW
     for spec in (specs[store] for store in meaning.stores):
-        ends.run(name, "key", "in").serdes[spec.key.name] = spec.key
-        ends.run(name, "value", "out").serdes[spec.value.name] = spec.value
+        ends.run(name, "key", "in").learn(spec.key)
+        ends.run(name, "value", "out").learn(spec.value)
 
 
 def _settle_windowed(steps: Iterable[Step], ends: _Ends) -> None:
@@ -124,15 +128,15 @@ def _settle_windowed(steps: Iterable[Step], ends: _Ends) -> None:
         for inner, outer in windowed:
             before = outer.decoded, len(outer.serdes)
             if inner.raw:
-                outer.serdes.setdefault(windowed_name(*inner.serdes), None)
+                outer.serdes.setdefault(f"windowed({next(iter(inner.serdes))})", None)
             else:
                 outer.decoded = True
             changed |= before != (outer.decoded, len(outer.serdes))
 
 
-def windowed_name(inner: str) -> str:
-    """The name of the bytes of a windowed key whose inner key's serde has the name ``inner``."""
-    return f"windowed({inner})"
+def _tells(serde: Serde[Any]) -> object:
+    """What is equal for serdes that write the same bytes: the name; of one without a name, its function."""
+    return serde.serialize if "custom" in serde.name else serde.name
 
 
 def _form(name: str, ends: _Ends) -> Form:

@@ -8,7 +8,7 @@ names the step when something is raised (`step_of`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FunctionType, TracebackType
 from typing import Any, Protocol
@@ -108,7 +108,8 @@ def _functions(step: Step, emits: tuple[Emit, ...], sub: SubTopology, form: Form
         emit = emits if getattr(meaning, "fans_out", False) else _all(emits)
         built = meaning.build(emit, _Scope(step, form, host))
         emits = (*emits, emit) if callable(emit) else emits
-    each = built if isinstance(built, tuple) else (built,) * len(step.parents)
+    functions: Any = built if isinstance(built, tuple) else (built,) * len(step.parents)
+    each: tuple[Emit, ...] = functions
     for function in each:
         if function not in emits:
             _name(function, step.name)
@@ -196,7 +197,7 @@ class _UndoableTime(StreamTime):
         self._undo = undo
 
     @property
-    def now(self) -> int:  # type: ignore[override]
+    def now(self) -> int:
         return self._time.now
 
     @now.setter

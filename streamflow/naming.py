@@ -58,8 +58,16 @@ KAFKA_WORDS = {
 """A word of the language -> the beginning of Kafka Streams' name for its step."""
 
 
+Around = tuple[str, str, str]
+"""The filter, the sink and the source around a repartition topic; no filter where its name is empty."""
+
+
+_STEP_FIRST = {"to-table", "table-filter", "table-filter-not", "table-map-values"}
+"""Words whose store is named after their step, and not before it; Kafka Streams counts only that of ``to-table``."""
+
+
 class Naming(Protocol):
-    """A way to name. ``given`` is the user's own name and always wins."""
+    """A way to name. What the user gave (``given``, ``name``, ``store``) always wins."""
 
     def step(self, word: str, anchor: str, given: str | None = None) -> str:
         """A step's name."""
@@ -73,8 +81,20 @@ class Naming(Protocol):
         """The names of a table's source step, of its own step, and of its store."""
         ...
 
-    def repartition(self, name: str, given: bool, filtered: bool = True) -> tuple[str, str, str]:
-        """The names of the filter, the sink and the source around the repartition topic ``name``."""
+    def repartition(self, topic: str, given: bool, filtered: bool = True) -> Around:
+        """The names around the repartition topic ``topic``; ``given`` says that the user named it."""
+        ...
+
+    def regrouped(
+        self, word: str, anchor: str, name: str | None, store: str | None, topic: str | None
+    ) -> tuple[str, str, str, Around]:
+        """The aggregation of a regrouped table: its step, its store, its repartition topic and what is around that."""
+        ...
+
+    def joined(
+        self, word: str, anchor: str, name: str | None, parent: str, filtered: bool
+    ) -> tuple[str, str, Around]:
+        """A join whose stream is sent through a repartition topic first: its step, that topic and what is around it."""
         ...
 
     def branch(self, split: str, branch: str) -> str:
@@ -99,9 +119,19 @@ class Stable:
         step, kept = self.stateful("table", topic, name, store)
         return self._free(f"{step}-source"), step, kept
 
-    def repartition(self, name: str, given: bool, filtered: bool = True) -> tuple[str, str, str]:
-        topic = f"{name}-repartition"
-        return f"{topic}-filter", f"{topic}-sink", f"{topic}-source"
+    def repartition(self, topic: str, given: bool, filtered: bool = True) -> Around:
+        return _around(topic, filtered)
+
+    def regrouped(
+        self, word: str, anchor: str, name: str | None, store: str | None, topic: str | None
+    ) -> tuple[str, str, str, Around]:
+        step, kept = self.stateful(word, anchor, name, store)
+        topic = kept if topic is None else topic
+        return step, kept, topic, _around(topic, False)
+
+    def joined(self, word: str, anchor: str, name: str | None, parent: str, filtered: bool) -> tuple[str, str, Around]:
+        step = self.step(word, anchor, name)
+        return step, step, _around(step, filtered)
 
     def branch(self, split: str, branch: str) -> str:
         return legal(f"{split}{branch}" if split.endswith("-") else f"{split}-{branch}")
@@ -127,9 +157,13 @@ class KafkaStreams:
 
     def stateful(self, word: str, anchor: str, name: str | None, store: str | None) -> tuple[str, str]:
         kept = store if store is not None else name
-        if kept is None:
-            kept = f"{KAFKA_WORDS[word]}STATE-STORE-{self._number()}"
-        return self.step(word, anchor, name), legal(kept)
+        if word in _STEP_FIRST:
+            step = self.step(word, anchor, name)
+            kept = kept if kept is not None else self._store(word, counted=word == "to-table", step=step)
+        else:
+            kept = kept if kept is not None else self._store(word)
+            step = self.step(word, anchor, name)
+        return step, legal(kept)
 
     def table(self, topic: str, name: str | None, store: str | None) -> tuple[str, str, str]:
         kept = store if store is not None else name
@@ -138,22 +172,38 @@ class KafkaStreams:
         source = self.step("source", topic, None if name is None else f"{name}-source")
         return source, self.step("table", topic, name), legal(kept)
 
-    def repartition(self, name: str, given: bool, filtered: bool = True) -> tuple[str, str, str]:
-        sink = self.step("sink", "")
-        dropping = self.step("filter", "") if filtered else ""
-        source = self.step("source", "")
-        if not given:
-            return dropping, sink, source
-        topic = f"{name}-repartition"
-        return f"{topic}-filter", f"{topic}-sink", f"{topic}-source"
+    def repartition(self, topic: str, given: bool, filtered: bool = True) -> Around:
+        sink, dropping, source = self.step("sink", ""), self.step("filter", ""), self.step("source", "")
+        return _around(topic, filtered) if given else (dropping if filtered else "", sink, source)
+
+    def regrouped(
+        self, word: str, anchor: str, name: str | None, store: str | None, topic: str | None
+    ) -> tuple[str, str, str, Around]:
+        kept = store if store is not None else name
+        kept = legal(kept) if kept is not None else self._store(word)
+        around = "", self.step("sink", ""), self.step("source", "")
+        return self.step(word, anchor, name), kept, kept if topic is None else topic, around
+
+    def joined(self, word: str, anchor: str, name: str | None, parent: str, filtered: bool) -> tuple[str, str, Around]:
+        topic = parent if name is None else name
+        around = self.repartition(topic, name is not None, filtered)
+        return self.step(word, anchor, name), topic, around
 
     def branch(self, split: str, branch: str) -> str:
         self._number()
         return legal(split + branch)
 
+    def _store(self, word: str, *, counted: bool = True, step: str = "") -> str:
+        return f"{KAFKA_WORDS[word]}STATE-STORE-{self._number()}" if counted else f"{step}-STATE-STORE"
+
     def _number(self) -> str:
         self._next += 1
         return f"{self._next - 1:010d}"
+
+
+def _around(topic: str, filtered: bool) -> Around:
+    name = f"{topic}-repartition"
+    return f"{name}-filter" if filtered else "", f"{name}-sink", f"{name}-source"
 
 
 def legal(name: str) -> str:

@@ -1,13 +1,40 @@
-"""From a graph to what runs: sub-topologies, their tasks, and the internal topics."""
+"""From a graph to what runs: sub-topologies, their tasks, and the internal topics.
+
+A **sub-topology** is what hangs together through records, stores or a topic
+read twice; between two of them lies a repartition topic. A **task** is one
+partition of it.
+
+Its **name** is that of the first topic it reads as a stream (of the first table
+if there is none). It has to outlive changes of the script, because
+transactional ids and directories rest on it; so it is not the number, and a
+table joined later does not change it.
+
+A **fingerprint** says of a store what its bytes rest on: the kind of step that
+keeps it, the serdes by name, and the windows' size and advance. Functions are
+not in it, nor fields of a dataclass (a serde is named after its type): they may
+change, and a change that cannot read old values shows when one is read. Nor
+are steps without a store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from streamflow.naming import anchor_of
+from streamflow.partitions import Counts, count_partitions
 from streamflow.state.spec import StoreSpec
 from streamflow.topic import NewTopic
-from streamflow.topology import Step
+from streamflow.topology import Sink, Source, Step, Topology, external_topics, groups, stores_of
+
+DAY_MS = 86_400_000
+_REPARTITION = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "segment.bytes": "52428800",
+    "message.timestamp.type": "CreateTime",
+}
 
 
 @dataclass(frozen=True)
@@ -17,6 +44,7 @@ class SubTopology:
     ``name`` is stable: it derives from sources and stores, not from ``number``, because transactional ids,
     directories and fencing between versions of a script rest on it. ``topics`` are full names. ``changelogs``
     maps each logged store to its changelog topic; ``sinks`` maps each sink step with a fixed topic to its full name.
+    ``fingerprints`` has one per store, to be compared with the store's own; ``fingerprint`` is one for all of them.
     """
 
     number: int
@@ -28,6 +56,7 @@ class SubTopology:
     sinks: Mapping[str, str]
     partitions: int
     fingerprint: str
+    fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -48,3 +77,135 @@ class Plan:
 def task_name(sub: SubTopology, partition: int) -> str:
     """The name of a task: the same in every process that runs the same script."""
     return f"{sub.name}_{partition}"
+
+
+def needed_topics(topology: Topology, partitions: int = 4) -> tuple[NewTopic, ...]:
+    """The external topics that a script names, as they would be made; ``partitions`` where it does not say.
+
+    Patterns and topics that are computed per record are not among them.
+    """
+    found: list[NewTopic] = []
+    for name in external_topics(topology):
+        declared = topology.topics.get(name, NewTopic(name, 0))
+        found.append(NewTopic(name, declared.partitions or partitions, declared.config))
+    return tuple(found)
+
+
+def plan(topology: Topology, app_id: str, partitions: Mapping[str, int], topics: Iterable[str] | None = None) -> Plan:
+    """What a worker of ``app_id`` runs.
+
+    ``partitions`` has the partition count of every external topic there is; ``topics`` are the names that patterns
+    are matched against, those of ``partitions`` if not given. Raises `TopologyError` when a source's topic does not
+    exist, or when topics whose keys must meet have different partition counts.
+    """
+    counts = Counts(topology, app_id, partitions, tuple(partitions if topics is None else topics))
+    parts = _united(groups(topology), counts)
+    count_partitions(counts, parts)
+    names = _names(topology, parts)
+    subs = tuple(
+        _sub(topology, app_id, counts, number, name, steps)
+        for number, (name, steps) in enumerate(zip(names, parts, strict=True))
+    )
+    internal = tuple(_repartitions(topology, counts)) + tuple(_changelogs(topology, subs))
+    known = {name: partitions[name] for name in external_topics(topology) if name in partitions}
+    known |= {topic: counts.of(topic) for sub in subs for topic in sub.inputs}
+    return Plan(app_id, subs, internal, known | {topic.name: topic.partitions for topic in internal})
+
+
+def _united(parts: list[list[str]], counts: Counts) -> list[list[str]]:
+    """Sub-topologies, put together where a pattern turns out to match a topic that another one reads."""
+    united: list[tuple[set[str], list[str]]] = []
+    for steps in parts:
+        topics = {topic for step in steps for topic in counts.topics.get(step, ())}
+        for other in [each for each in united if each[0] & topics]:
+            united.remove(other)
+            topics, steps = topics | other[0], other[1] + steps
+        united.append((topics, steps))
+    return [sorted(steps, key=counts.order.__getitem__) for _, steps in united]
+
+
+def _names(topology: Topology, parts: list[list[str]]) -> list[str]:
+    names: list[str] = []
+    for steps in parts:
+        sources = [step for name in steps if isinstance((step := topology.steps[name]).meaning, Source)]
+        tables = {parent for name in steps if topology.steps[name].table for parent in topology.steps[name].parents}
+        leading = next((step for step in sources if step.name not in tables or _is_internal(step)), sources[0])
+        assert isinstance(leading.meaning, Source)
+        pattern = leading.meaning.pattern
+        name = anchor_of(leading.meaning.topics[:1], pattern.pattern if pattern else None)
+        names.append(name if name not in names else f"{name}-{sum(each.startswith(name) for each in names) + 1}")
+    return names
+
+
+def _is_internal(step: Step) -> bool:
+    return isinstance(step.meaning, Source) and step.meaning.repartition is not None
+
+
+def _sub(topology: Topology, app_id: str, counts: Counts, number: int, name: str, steps: list[str]) -> SubTopology:
+    mine = tuple(topology.steps[step] for step in steps)
+    used = dict.fromkeys(store for step in mine for store in stores_of(step))
+    stores = tuple(spec for spec in topology.stores.values() if spec.name in used)
+    fingerprints = {spec.name: _fingerprint(spec, mine) for spec in stores}
+    return SubTopology(
+        number=number,
+        name=name,
+        steps=mine,
+        topics={step.name: counts.topics[step.name] for step in mine if isinstance(step.meaning, Source)},
+        stores=stores,
+        changelogs={
+            spec.name: spec.source_topic or f"{app_id}-{spec.name}-changelog" for spec in stores if spec.logged
+        },
+        sinks={
+            step.name: topic if step.meaning.repartition is None else f"{app_id}-{topic}"
+            for step in mine
+            if isinstance(step.meaning, Sink) and isinstance(topic := step.meaning.topic, str)
+        },
+        partitions=max(counts.of(topic) for step in steps for topic in counts.topics.get(step, ())),
+        fingerprint=_digest(fingerprints),
+        fingerprints=fingerprints,
+    )
+
+
+def _stores(step: Step) -> Iterable[str]:
+    return () if isinstance(step.meaning, Source | Sink) else step.meaning.stores
+
+
+def _fingerprint(spec: StoreSpec, steps: Iterable[Step]) -> str:
+    """In words, so that a refusal can show what was and what is."""
+    text = f"{spec.kind} {spec.key.name} -> {spec.value.name}"
+    for step in steps:
+        if step.table and spec.name in stores_of(step):
+            window = getattr(step.meaning, "window", None)
+            text += f", {type(step.meaning).__name__} '{step.name}'"
+            text += "" if window is None else f" of {window.size_ms} ms every {window.advance_ms} ms"
+    return text
+
+
+def _digest(fingerprints: Mapping[str, str]) -> str:
+    text = "\n".join(f"{name}: {fingerprints[name]}" for name in sorted(fingerprints))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _repartitions(topology: Topology, counts: Counts) -> Iterable[NewTopic]:
+    for name in topology.repartitions:
+        topic = counts.full(name)
+        yield NewTopic(topic, counts.of(topic), _REPARTITION, internal=True)
+
+
+def _changelogs(topology: Topology, subs: Iterable[SubTopology]) -> Iterable[NewTopic]:
+    for sub in subs:
+        for spec in sub.stores:
+            if spec.logged and spec.source_topic is None:
+                yield NewTopic(sub.changelogs[spec.name], sub.partitions, _changelog_config(spec), internal=True)
+
+
+def _changelog_config(spec: StoreSpec) -> dict[str, str]:
+    if spec.kind != "window":
+        return {"cleanup.policy": "compact"}
+    # Retention would count the timestamps of the records, and old data would be gone at once: so it counts arrival.
+    return {
+        "cleanup.policy": "compact,delete",
+        "retention.ms": str(spec.retention_ms + DAY_MS),
+        "message.timestamp.type": "LogAppendTime",
+    }
+

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from streamflow.clock import Clock
@@ -88,7 +88,7 @@ def sites(plan: Plan) -> dict[str, Site]:
 
 
 def _spread(plan: Plan, sub: SubTopology, spec: StoreSpec) -> int | None:
-    """The one count of partitions over which murmur2 of the store's own key bytes spread every record that reaches it."""
+    """The count of partitions over which the hash of the store's own key bytes spread every record that reaches it."""
     steps = {step.name: step for step in sub.steps}
     above = [
         parent
@@ -261,34 +261,47 @@ class Local:
     def _scan(self, site: Site, partition: int, low: bytes, high: bytes | None) -> Iterator[tuple[bytes, Any]]:
         view = self.view(site, partition)
         if site.spec.timestamped:
-            return view.range(low, high, with_timestamps=True)
+            rows: Iterator[tuple[bytes, Any]] = view.range(low, high, with_timestamps=True)
+            return rows
         return ((key, (value, 0)) for key, value in view.range(low, high))
 
     async def windows(
         self, site: Site, partitions: Sequence[int], key: bytes, first: int, last: int, limit: int
     ) -> list[WindowRow]:
-        """The windows of a key that start from ``first`` to ``last``, oldest first, at most ``limit``."""
+        """The windows of a key that start from ``first`` to ``last``, oldest first, ``limit`` of them."""
         found: list[WindowRow] = []
         for partition in partitions:
             since, of_partition = first, 0
             while of_partition < limit and since <= last:
                 wanted = min(limit - of_partition, SLICE)
                 with _readable(site):
-                    rows = list(islice(self._fetch(site, partition, key, since, last), wanted))
+                    rows = _whole(self._fetch(site, partition, key, since, last), wanted)
                 found.extend(rows)
                 of_partition += len(rows)
                 if len(rows) < wanted:
                     break
                 since = rows[-1][0] + 1
                 await asyncio.sleep(0)
-        found.sort()
-        return found[:limit]
+        return oldest(found, limit)
 
     def _fetch(self, site: Site, partition: int, key: bytes, first: int, last: int) -> Iterator[WindowRow]:
         view = self.view(site, partition)
         if site.spec.timestamped:
             return ((start, *pair) for start, pair in view.fetch(key, first, last, with_timestamps=True))
         return ((start, value, 0) for start, value in view.fetch(key, first, last))
+
+
+def oldest(rows: list[WindowRow], limit: int) -> list[WindowRow]:
+    """The first ``limit`` rows by start, and what else begins with the last of them: a start is told whole."""
+    return _whole(iter(sorted(rows)), limit)
+
+
+def _whole(rows: Iterator[WindowRow], wanted: int) -> list[WindowRow]:
+    found = list(islice(rows, wanted))
+    if len(found) == wanted:
+        last = found[-1][0]
+        found.extend(takewhile(lambda row: row[0] == last, rows))
+    return found
 
 
 class _readable:

@@ -55,7 +55,7 @@ def sink(name: str, meaning: Sink, topic: str | None, form: Form, host: Outside)
 
     outlet, context = host.outlet(topic), host.context
     lists, of, null_partition = outlet.lists, outlet.of, outlet.null_partition
-    key_raw, value_raw, inner = form.key_raw, form.value_raw, _inner(meaning)
+    key_raw, value_raw, inner = *_as_they_are(meaning, form), meaning.key.placed_by
     write_key, write_value = meaning.key.serialize, meaning.value.serialize
 
     def process(key: Any, value: Any, timestamp: int) -> None:
@@ -71,19 +71,17 @@ def sink(name: str, meaning: Sink, topic: str | None, form: Form, host: Outside)
 
 def _any_sink(name: str, meaning: Sink, topic: str | None, form: Form, host: Outside) -> Emit:
     """The same with everything that may be asked of a sink."""
-    context, undo, inner = host.context, host.undo, _inner(meaning)
-    write_key, write_value, partitioner, headers_of = (
-        meaning.key.serialize,
-        meaning.value.serialize,
-        meaning.partitioner,
-        meaning.headers,
-    )
+    context, undo, inner = host.context, host.undo, meaning.key.placed_by
+    key_raw, value_raw = _as_they_are(meaning, form)
+    write_key, write_value = meaning.key.serialize, meaning.value.serialize
+    partitioner: Any = meaning.partitioner
+    headers_of = meaning.headers
     outlet_of = _outlet_of(name, meaning, topic, host)
 
     def process(key: Any, value: Any, timestamp: int) -> None:
         to, outlet = outlet_of(key, value)
-        key_bytes = key if form.key_raw else write_key(key)
-        value_bytes = value if form.value_raw else write_value(value)
+        key_bytes = key if key_raw else write_key(key)
+        value_bytes = value if value_raw else write_value(value)
         if partitioner is not None:
             partition = partitioner(to, key, value, outlet.partitions)
             if not isinstance(partition, int) or not 0 <= partition < outlet.partitions:
@@ -110,8 +108,8 @@ def _outlet_of(name: str, meaning: Sink, topic: str | None, host: Outside) -> Ca
         fixed = topic, host.outlet(topic)
         return lambda key, value: fixed
 
-    chosen, context = meaning.topic, host.context
-    assert callable(chosen)
+    chosen: Any = meaning.topic
+    context = host.context
 
     def outlet_of(key: Any, value: Any) -> tuple[str, Outlet]:
         to = chosen(key, value, context)
@@ -122,6 +120,6 @@ def _outlet_of(name: str, meaning: Sink, topic: str | None, host: Outside) -> Ca
     return outlet_of
 
 
-def _inner(meaning: Sink) -> slice | None:
-    """The part of a windowed key's bytes that places it; None when the whole key does."""
-    return None
+def _as_they_are(meaning: Sink, form: Form) -> tuple[bool, bool]:
+    """Whether key and value are bytes that go out as they came."""
+    return form.key_raw and not meaning.key.any_form, form.value_raw and not meaning.value.any_form

@@ -29,6 +29,8 @@ from streamflow.record import Headers, Record, TopicPartition, Windowed
 from streamflow.runtime.commit import Ledger, commit_all, prepare
 from streamflow.runtime.outbox import MissingTopic
 from streamflow.runtime.recovery import Place, recover
+from streamflow.runtime.stats import Stats
+from streamflow.runtime.stores import DiskStores
 from streamflow.runtime.task import Rules, Task
 from streamflow.serdes import Serde, serde_of
 from streamflow.state.contract import Base
@@ -86,6 +88,7 @@ class TopologyTestDriver:
         self._rules = Rules.of(app.id, app.settings)
         self._every_record = commit == "every_record"
         self._folder = Path(tempfile.mkdtemp(prefix="streamflow-")) if stores == "rocksdb" else None
+        self._disk = None if self._folder is None else DiskStores(self._folder, app.id, self.clock, Stats())
         self._bases: dict[str, Base] = {}
         self._running: dict[str, tuple[Task, Ledger]] = {}
         self._places: dict[str, Place] = {}
@@ -232,13 +235,9 @@ class TopologyTestDriver:
         self._running[name] = _run(found)
 
     def _open_store(self, place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, rejected: str | None = None) -> Store:
-        where = f"{place.name}/{spec.name}"
-        if self._folder is None or spec.base == "memory":
-            base = self._bases.setdefault(where, MemoryBase(where))
-        else:
-            from streamflow.state.rocksdb import RocksBase
-
-            base = RocksBase(str(self._folder / where))
+        if self._disk is not None and spec.base == "rocksdb":
+            return self._disk(place, spec, incarnation, offsets, rejected)
+        base = self._bases.setdefault(f"{place.name}/{spec.name}", MemoryBase())
         return Store(spec, base, undo=place.undo)
 
     def _forget(self) -> None:

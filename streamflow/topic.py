@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from streamflow.serdes import Serde
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -24,3 +30,12 @@ class TopicInfo:
     partitions: int
     config: Mapping[str, str]
     id: str
+
+
+@dataclass(frozen=True)
+class Topic(Generic[K, V]):
+    """A topic as a script declares it with `App.topic`: how its keys and values are read and written."""
+
+    name: str
+    key: Serde[K]
+    value: Serde[V]

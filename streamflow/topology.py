@@ -110,7 +110,7 @@ class Topology:
 
     def to_svg(self) -> str:
         """The graph drawn: one SVG file that needs nothing else."""
-        from streamflow.svg import to_svg
+        from streamflow.render import to_svg
 
         return to_svg(self)
 
@@ -130,6 +130,11 @@ def external_topics(topology: Topology) -> list[str]:
             case _:
                 pass
     return list(found)
+
+
+def stores_of(step: Step) -> tuple[str, ...]:
+    """The stores a step is connected to."""
+    return () if isinstance(step.meaning, Source | Sink) else tuple(step.meaning.stores)
 
 
 def groups(topology: Topology) -> list[list[str]]:
@@ -165,7 +170,7 @@ def _shared(step: Step) -> list[tuple[str, str]]:
     if isinstance(step.meaning, Source):
         pattern = step.meaning.pattern
         return [("topic", topic) for topic in step.meaning.topics] + ([("pattern", pattern.pattern)] if pattern else [])
-    return [] if isinstance(step.meaning, Sink) else [("store", store) for store in step.meaning.stores]
+    return [("store", store) for store in stores_of(step)]
 
 
 def _first_source(topology: Topology, names: list[str]) -> str:

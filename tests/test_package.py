@@ -117,7 +117,7 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_installed_package_works_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     every = sorted(name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in modules())
-    names = [name for name in every if name.split(".")[-1] not in ("py", "__main__")]
+    names = [name for name in every if not name.endswith(("py.typed", "__main__"))]
     program = (
         f"import importlib, streamflow\nfor name in {names}: importlib.import_module(name)\nprint(streamflow.__file__)"
     )

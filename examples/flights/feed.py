@@ -12,6 +12,8 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,8 +30,13 @@ Line = dict[str, Any]
 def scheduled(row: Row) -> int:
     """The scheduled departure, in milliseconds since the epoch (UTC)."""
     hour, minute = divmod(int(row["sched_dep_time"]), 100)
-    local = datetime(int(row["year"]), int(row["month"]), int(row["day"]), hour, minute, tzinfo=NEW_YORK)
-    return round(local.timestamp() * 1000)
+    return hour_begins(row["year"], row["month"], row["day"], hour) + minute * 60_000
+
+
+@cache
+def hour_begins(year: str, month: str, day: str, hour: int) -> int:
+    """The beginning of an hour of New York's clock."""
+    return round(datetime(int(year), int(month), int(day), hour, tzinfo=NEW_YORK).timestamp() * 1000)
 
 
 def airline(row: Row) -> Line:
@@ -56,13 +63,13 @@ def flight(row: Row) -> Line:
 def lines(folder: Path, topic: str) -> Iterator[Line]:
     """The records of one topic, in the order of time."""
     make = {"airlines": airline, "planes": plane, "flights": flight}[topic]
-    return iter(sorted((make(row) for row in rows(folder, topic)), key=lambda line: int(line["timestamp"])))
+    return iter(sorted((make(row) for row in rows(folder, topic)), key=itemgetter("timestamp")))
 
 
 def main() -> None:
     folder, topic = sys.argv[1:]
-    for line in lines(Path(folder), topic):
-        sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+    sys.stdout.writelines(encode(line) + "\n" for line in lines(Path(folder), topic))
 
 
 if __name__ == "__main__":

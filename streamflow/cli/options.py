@@ -37,6 +37,11 @@ def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
         context.find_root().meta["streamflow.debug"] = True
 
 
+def is_debug(context: click.Context) -> bool:
+    """Whether ``--debug`` was given."""
+    return bool(context.find_root().meta.get("streamflow.debug"))
+
+
 debug = option(
     "--debug", is_flag=True, is_eager=True, expose_value=False, callback=_remember, help="Show tracebacks of errors."
 )
@@ -76,3 +81,17 @@ def refuse_absent(url: str) -> None:
     scheme, _, path = url.partition("://")
     if scheme == "embedded" and not Path(path.partition("?")[0]).exists():
         raise LogError(f"there is no log at {url}; `streamflow produce` and `streamflow run` make it, --broker names another")
+
+
+async def named_topic(log: Any, topic: str) -> Any:
+    """What the log says of a topic. Raises `UnknownTopic` that names those there are."""
+    from difflib import get_close_matches
+
+    from streamflow.errors import UnknownTopic
+
+    topics = await log.topics()
+    if topic in topics:
+        return topics[topic]
+    near = get_close_matches(topic, topics, 1)
+    known = f"did you mean {near[0]!r}?" if near else f"there {'are ' + ', '.join(sorted(topics)) if topics else 'is none'}"
+    raise UnknownTopic(f"topic {topic!r} does not exist; {known}")

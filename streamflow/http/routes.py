@@ -60,7 +60,7 @@ _ANY: Schema = {}
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _MAYBE_COUNT: Schema = {"type": ["integer", "null"], "minimum": 0}
-_TIME: Schema = {"type": ["integer", "null"], "description": "milliseconds since the epoch; null where the store keeps none"}
+_TIME: Schema = {"type": ["integer", "null"], "description": "milliseconds since the epoch; null: the store keeps none"}
 _ENCODING: Schema = {"const": "base64", "description": "there when the text is base64 of bytes that are no UTF-8"}
 
 
@@ -70,14 +70,20 @@ def _list(of: Schema) -> Schema:
 
 ENTRY = _object(key=_ANY, value=_ANY, timestamp=_TIME, encoding=_ENCODING, key_encoding=_ENCODING)
 WINDOW = _object(start=_COUNT, end=_COUNT, value=_ANY, timestamp=_TIME, encoding=_ENCODING)
-INPUT = _object(
-    topic=_TEXT, partition=_COUNT, position=_COUNT, committed=_MAYBE_COUNT, end=_COUNT, lag=_COUNT
-)
+INPUT = _object(topic=_TEXT, partition=_COUNT, position=_COUNT, committed=_MAYBE_COUNT, end=_COUNT, lag=_COUNT)
 RESTORE = _object(
-    store_records=_COUNT, remaining=_COUNT, records_per_second={"type": "number"}, seconds_left={"type": ["number", "null"]}
+    store_records=_COUNT,
+    remaining=_COUNT,
+    records_per_second={"type": "number"},
+    seconds_left={"type": ["number", "null"]},
 )
 TASK_STORE = _object(
-    name=_TEXT, kind=_TEXT, changelog_position=_COUNT, uncommitted_rows=_COUNT, unwritten_rows=_COUNT, unwritten_bytes=_COUNT
+    name=_TEXT,
+    kind=_TEXT,
+    changelog_position=_COUNT,
+    uncommitted_rows=_COUNT,
+    unwritten_rows=_COUNT,
+    unwritten_bytes=_COUNT,
 )
 TASK = _object(
     task=_TEXT,
@@ -155,9 +161,7 @@ ROUTES: tuple[Route, ...] = (
         "tasks",
         "/tasks",
         "what each task does: inputs and lag, restore progress, stores",
-        _object(
-            worker=_TEXT, state=_TEXT, tasks=_list(TASK), unreachable=_list(_TEXT), unassigned=_list(_TEXT)
-        ),
+        _object(worker=_TEXT, state=_TEXT, tasks=_list(TASK), unreachable=_list(_TEXT), unassigned=_list(_TEXT)),
         (Parameter("all", "flag", "1: the tasks of all workers of the group", default=False),),
         answers=(400, 503),
     ),

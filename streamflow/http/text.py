@@ -2,13 +2,13 @@
 
 How a key is written in a path (``/`` in it as ``%2F``) or in a parameter, by the type of the store's keys:
 
-    str          the text itself, percent-encoded UTF-8                     /keys/whale      /keys/caf%C3%A9
-    bytes        the bytes, percent-encoded                                 /keys/%00%FF
-    int          decimal digits                                             /keys/-42
-    float        as Python reads it                                         /keys/0.5
-    UUID         its 36 letters                                             /keys/123e4567-e89b-12d3-a456-426614174000
-    JSON types   JSON                                                       /keys/%7B%22id%22%3A7%7D
-    Windowed     JSON: {"key": ..., "start": milliseconds}                  /keys/%7B%22key%22%3A%22a%22%2C%22start%22%3A0%7D
+    str          the text itself, percent-encoded UTF-8            /keys/whale      /keys/caf%C3%A9
+    bytes        the bytes, percent-encoded                        /keys/%00%FF
+    int          decimal digits                                    /keys/-42
+    float        as Python reads it                                /keys/0.5
+    UUID         its 36 letters                                    /keys/123e4567-e89b-12d3-a456-426614174000
+    JSON types   JSON                                              /keys/%7B%22id%22%3A7%7D
+    Windowed     JSON: {"key": ..., "start": milliseconds}
     your serde   the bytes it writes, percent-encoded
 
 The text becomes the bytes that the store's own serde writes: the same bytes that placed the record. In answers a key
@@ -106,7 +106,8 @@ def _reader(serde: Serde[Any]) -> tuple[str, Callable[[bytes], Any]]:
         return f"JSON of {name[5:-1]}", serde.deserialize
     if name.startswith("msgpack("):
         # Through the type and back: fields in the type's own order.
-        return f"{name[8:-1]}, written as JSON", lambda text: serde.deserialize(serde.serialize(msgspec.json.decode(text)))
+        decode = msgspec.json.decode
+        return f"{name[8:-1]}, written as JSON", lambda text: serde.deserialize(serde.serialize(decode(text)))
     if name.startswith("windowed("):
         return 'windowed, written as JSON: {"key": ..., "start": milliseconds}', _windowed
     return f"bytes of the serde {name!r}, percent-encoded", serde.deserialize

@@ -99,7 +99,7 @@ class _Board:
                     if self.weights[task] < gap and self.members[to].can_run(task)
                 ]
                 if movable:
-                    return min(movable, key=lambda move: self._cost(*move, gap))
+                    return min(movable, key=lambda move: self._cost(move[0], move[1], gap))
         return None
 
     def _cost(self, task: str, to: str, gap: int) -> tuple[bool, int, int, str]:

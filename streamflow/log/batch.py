@@ -85,7 +85,8 @@ def encode(records: Iterable[RawRecord], *, target_bytes: int = TARGET_BYTES) ->
         if builder is None:
             builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
             append = builder.append
-        append(n, timestamp, key, value, headers)
+        # The codec takes a list and nothing else; nearly all headers are one already.
+        append(n, timestamp, key, value, headers if headers.__class__ is list else list(headers))
         n += 1
         size += (len(key) if key else 0) + (len(value) if value else 0) + 16
         if size >= target_bytes:

@@ -76,6 +76,7 @@ class Worker:
         holding: Mapping[str, int] | None = None,
         create_topic: Callable[[str], Awaitable[None]] | None = None,
         stats: Stats | None = None,
+        on_state_change: Callable[[str, str], object] | None = None,
     ) -> None:
         self.plan = plan
         self.log = log
@@ -87,7 +88,8 @@ class Worker:
         self.roster = Roster(
             plan, plan.app_id, log, self.membership, rules, clock, open_store, self.stats, lambda: self._wake.set()
         )
-        self.state = "CREATED"
+        self._on_state_change = on_state_change
+        self._state = "CREATED"
         self._holding = dict(holding or {})
         self._create_topic = create_topic
         self._seen: Assignment | None = None
@@ -123,6 +125,17 @@ class Worker:
             await self.roster.close(list(self.roster.held))
             await self.membership.leave()
             self.state = "STOPPED"
+
+    @property
+    def state(self) -> str:
+        """CREATED, RESTORING, RUNNING, STOPPING or STOPPED; ``on_state_change(new, old)`` hears of each change."""
+        return self._state
+
+    @state.setter
+    def state(self, new: str) -> None:
+        old, self._state = self._state, new
+        if new != old and self._on_state_change is not None:
+            self._on_state_change(new, old)
 
     @property
     def drained(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from types import UnionType
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from streamflow.errors import SerdeError
 
@@ -38,6 +39,10 @@ class Serde(Generic[T]):
     immutable: bool = False
     placed_by: slice | None = None
     any_form: bool = False
+
+
+Typed: TypeAlias = type[T] | Serde[T] | UnionType
+"""What a user may write as ``key=`` or ``value=``."""
 
 
 def shown(data: Any) -> str:

@@ -45,10 +45,10 @@ def output_violations(log: Truth, inputs: dict[str, list[tuple[str, int]]]) -> l
     counts: Counter[str] = Counter()
     for output in outputs:
         counts[output.key] += 1
-        if output.count != counts[output.key]:
+        if output.total != counts[output.key]:
             found.append("wrong count in output")
             break
-        if output.toggle is not None and output.toggle != (output.count % 2 == 0):
+        if output.toggle is not None and output.toggle != (output.total % 2 == 0):
             found.append("wrong toggle in output")
             break
     return found

@@ -41,7 +41,7 @@ class Output(NamedTuple):
     source: str
     uid: int
     key: str
-    count: int
+    total: int
     toggle: bool | None
 
 

@@ -146,7 +146,7 @@ class EmbeddedSession:
         self.epoch = yield from until_answered(self.log.init)
 
     def commit(self, work: Work) -> Steps[Outcome]:
-        batches = {name: tuple(records) for name, records in work.changes.items()}
+        batches: dict[str, tuple[Any, ...]] = {name: tuple(records) for name, records in work.changes.items()}
         batches[OUTPUT] = tuple(work.outputs)
         try:
             ends = yield from patiently(self.log.commit, self.epoch, batches, work)

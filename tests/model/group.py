@@ -56,6 +56,6 @@ class Group:
             self.strays[self.owner] = 0
 
     def fencing_begins(self, member: str) -> None:
-        """Observed, not part of the protocol: who starts R1 without owning the task. Once is a race, twice is a habit."""
+        """Observed, not part of the protocol: who starts R1 without owning the task. Twice is no race any more."""
         if member != self.owner:
             self.strays[member] += 1

@@ -183,9 +183,7 @@ class Broker:
     def add_offsets(self, transactional_id: str, epoch: int) -> None:
         self._begin(transactional_id, epoch).group = True
 
-    def produce(
-        self, transactional_id: str, epoch: int, name: str, sequence: int, payloads: tuple[Any, ...]
-    ) -> int:
+    def produce(self, transactional_id: str, epoch: int, name: str, sequence: int, payloads: tuple[Any, ...]) -> int:
         """Append one batch; gives its base offset. The same sequence again is answered as before."""
         partition = self.partitions[name]
         transaction = self.transactions[transactional_id]

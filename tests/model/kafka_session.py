@@ -1,5 +1,7 @@
 """The transactional session: what a worker sends for one commit.
 
+In this order, each request asked again when the broker says "not now":
+
     AddPartitionsToTxn, AddOffsetsToTxn    (with v2 Produce and TxnOffsetCommit do it by themselves)
     Produce per partition                  asked again with the same sequence
     TxnOffsetCommit

@@ -16,7 +16,7 @@ from .disk import CHUNK, Store
 from .embedded import EmbeddedLog
 from .kafka import Broker
 from .kafka_session import KafkaSession
-from .wire import IDLE, LOCAL, Refused, Retry, Steps, until_answered
+from .wire import LOCAL, Refused, Retry, Steps, until_answered
 from .world import VARIANTS, ForgettingLogWorker, GroupWorker, MetaWorker, Variant
 
 
@@ -391,7 +391,8 @@ for _variant in ("group offsets", "447"):
 MUTANTS["offsetfetch_error_is_none"] = Mutant(
     "group offsets", replace(VARIANTS["group offsets"], log=OffsetfetchErrorIsNone)
 )
-_trusting = replace(VARIANTS["incl"], old_leaders=False)  # with old leaders as well, two faults would have to be survived
+# Without old leaders: with them, two faults at once would have to be survived.
+_trusting = replace(VARIANTS["incl"], old_leaders=False)
 IMMUNE["no_require_stable"] = Mutant("incl", replace(_trusting, log=NoRequireStable))
 IMMUNE["offsetfetch_error_is_none"] = Mutant("incl", replace(_trusting, log=OffsetfetchErrorIsNone))
 IMMUNE["offset_before_init"] = Mutant("incl", replace(_trusting, worker=OffsetBeforeInitIncl))

@@ -25,7 +25,6 @@ from .data import (
     INPUTS,
     META,
     NO_META,
-    OUTPUT,
     TOGGLED,
     Change,
     Committed,
@@ -269,5 +268,3 @@ class Worker:
     def flush(self) -> Steps[None]:
         for store in self.stores.values():
             yield from store.flush()
-
-

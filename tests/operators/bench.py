@@ -6,28 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from streamflow.fuse import fuse
 from streamflow.functions import Function, arity
+from streamflow.fuse import fuse
 from streamflow.operators.contract import Operator, StreamTime
 from streamflow.plan import SubTopology
 from streamflow.record import Headers
 from streamflow.runtime.context import Context
 from streamflow.runtime.outbox import Outbox, Outlet
-from streamflow.serdes import Serde
+from streamflow.serdes import Serde, string
+from streamflow.state.memory import MemoryBase
 from streamflow.state.spec import StoreSpec
+from streamflow.state.store import Store
 from streamflow.topology import Sink, Source, Step
-
-def _codec(name: str, write: Callable[[Any], bytes], read: Callable[[bytes], Any]) -> Serde[Any]:
-    return Serde(
-        lambda value: None if value is None else write(value),
-        lambda data: None if data is None else read(data),
-        name,
-        immutable=True,
-    )
-
-
-STR = _codec("str", str.encode, bytes.decode)
-INT = _codec("int64", lambda n: n.to_bytes(8, "big", signed=True), lambda data: int.from_bytes(data, "big", signed=True))
 
 
 class Raw(NamedTuple):
@@ -44,11 +34,11 @@ def function(fn: Callable[..., Any], role: str = "mapper", step: str = "step") -
     return arity(fn, role, step)
 
 
-def source(name: str = "in", *, key: Serde[Any] = STR, value: Serde[Any] = STR) -> Step:
+def source(name: str = "in", *, key: Serde[Any] = string, value: Serde[Any] = string) -> Step:
     return Step(name, Source((name,), key, value))
 
 
-def sink(parent: str, *, name: str = "out", key: Serde[Any] = STR, value: Serde[Any] = STR, **asked: Any) -> Step:
+def sink(parent: str, *, name: str = "out", key: Serde[Any] = string, value: Serde[Any] = string, **asked: Any) -> Step:
     return Step(name, Sink(asked.pop("topic", name), key, value, **asked), (parent,))
 
 
@@ -66,7 +56,7 @@ class Bench:
         partitions: Mapping[str, int] | None = None,
         undo: list[Any] | None = None,
         times: Mapping[tuple[str, str], StreamTime] | None = None,
-        kept: Mapping[str, Any] | None = None,
+        kept: Mapping[str, Store] | None = None,
     ) -> None:
         self.steps = {each.name: each.meaning for each in steps}
         sinks = {each.name: each.meaning.topic for each in steps if isinstance(each.meaning, Sink)}
@@ -76,7 +66,7 @@ class Bench:
         self.outbox = Outbox({**dict.fromkeys(fixed.values(), 1), **(partitions or {})})
         self.drops: Counter[tuple[str, str]] = Counter()
         self.times = dict(times or {})
-        self.stores = dict(kept or {}) or {spec.name: DictStore(spec, undo) for spec in stores}
+        self.stores = {spec.name: Store(spec, MemoryBase(), undo=undo) for spec in stores} | dict(kept or {})
         self.sub = SubTopology(
             number=0,
             name="sub",
@@ -118,7 +108,7 @@ class Bench:
             each.clear()
         return records
 
-    def store(self, name: str) -> Any:
+    def store(self, name: str) -> Store:
         return self.stores[name]
 
     def stream_time(self, step: str, name: str = "") -> StreamTime:
@@ -132,46 +122,3 @@ class Bench:
 
     def outlet(self, topic: str) -> Outlet:
         return self.outbox.outlet(topic)
-
-
-class DictStore:
-    """A store as a dict of bytes, until the real one is there."""
-
-    def __init__(self, spec: StoreSpec, undo: Any = None) -> None:
-        self.spec = spec
-        self.rows: dict[Any, tuple[bytes, int]] = {}
-
-    def handle(self, *, key_raw: bool, value_raw: bool) -> Any:
-        return DictHandle(self, key_raw, value_raw)
-
-
-class DictHandle:
-    def __init__(self, store: DictStore, key_raw: bool, value_raw: bool) -> None:
-        self.rows, self.spec = store.rows, store.spec
-        self.k = (lambda key: key) if key_raw else store.spec.key.serialize
-        self.rk = (lambda key: key) if key_raw else store.spec.key.deserialize
-        self.w = (lambda value: value) if value_raw else store.spec.value.serialize
-        self.r = (lambda value: value) if value_raw else store.spec.value.deserialize
-
-    def _at(self, key: Any, *start: int) -> Any:
-        return (self.k(key), *start)
-
-    def get_pair(self, key: Any, *start: int) -> Any:
-        found = self.rows.get(self._at(key, *start))
-        return None if found is None else (self.r(found[0]), found[1])
-
-    def get(self, key: Any) -> Any:
-        found = self.get_pair(key)
-        return None if found is None else found[0]
-
-    def put_pair(self, key: Any, *rest: Any) -> Any:
-        *start, value, at = rest
-        self.rows[self._at(key, *start)] = (self.w(value), at)
-
-    def delete(self, key: Any, *start: int) -> Any:
-        self.rows.pop(self._at(key, *start), None)
-
-    def closing(self, first: int, last: int) -> Any:
-        for (key, start), (value, at) in sorted(self.rows.items(), key=lambda row: (row[0][1], row[0][0])):
-            if first <= start <= last:
-                yield start, self.rk(key), self.r(value), at

@@ -79,6 +79,17 @@ def unpack(id: int, head: bytes) -> Head:
     return Head(id & _OFFSETS, *_HEAD.unpack_from(head))
 
 
+def packed(partition: int, head: Head) -> bytes:
+    """A head as it lies in its row."""
+    return pack(key(partition, head.base), *head[1:])
+
+
+def size(view: View, partition: int, base: int) -> int:
+    """The bytes of one row's batch, without reading it."""
+    found: int = view.execute("SELECT length(data) FROM batches WHERE id = ?", (key(partition, base),)).fetchone()[0]
+    return found
+
+
 def append(change: Change, partition: int, row: PartitionRow, added: Sequence[bytes], now: int) -> None:
     """Put batches (base offset 0) at the end of a partition; ``row`` is moved on, not yet written."""
     rows: list[tuple[int, bytes, bytes]] = []
@@ -170,6 +181,7 @@ def verify_ends(view: View, partition: int, row: PartitionRow, name: str) -> Non
 
 def _follow(at: Head, expected: int, position: int, row: PartitionRow, name: str) -> None:
     if at.base != expected and (expected >= 0 or not at.base <= position < at.next):
-        raise LogCorrupt(f"{name}: offset {position if expected < 0 else expected} is missing, the next batch begins at {at.base}")
+        missing = position if expected < 0 else expected
+        raise LogCorrupt(f"{name}: offset {missing} is missing, the next batch begins at {at.base}")
     if not at.base < at.next <= row.end:
         raise LogCorrupt(f"{name}: the batch at offset {at.base} ends at {at.next}, the partition at {row.end}")

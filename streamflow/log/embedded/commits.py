@@ -22,10 +22,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
-from streamflow.errors import LogCorrupt
+from streamflow.errors import LogCorrupt, LogError
 from streamflow.log.batch import HEADER, check
 from streamflow.log.contract import Commit, Committed, Fenced, Outcome, Rejected
-from streamflow.log.embedded import batches, topics
+from streamflow.log.embedded import batches, catalog
 from streamflow.log.embedded.batches import stamped
 from streamflow.log.embedded.control import LOG, OFFSET, OWNER, PARTITION, TOPIC, Change, OffsetRow, OwnerRow, View
 from streamflow.record import TopicPartition
@@ -35,6 +35,11 @@ _PER_ROW = 64
 _SEQ_BITS = 40
 _ROW = struct.Struct(">qI")
 _MOST_ID_BYTES = 255
+_IDS = "SELECT id, data FROM commits WHERE id >= ? AND id < ? ORDER BY id"
+
+Batches = Mapping[TopicPartition, Sequence[bytes]]
+Places = dict[TopicPartition, tuple[int, int]]
+"""First offset, and the position after the last record."""
 
 
 @dataclass
@@ -67,8 +72,9 @@ def inspect(intents: Sequence[Intent]) -> None:
             if (reason := flaw(at, added)) is not None:
                 intent.flaw = Rejected(reason, at)
                 break
-        if not 0 <= intent.commit.commit_seq < 1 << _SEQ_BITS or len(intent.commit.commit_id) > _MOST_ID_BYTES:
-            intent.flaw = Rejected(f"commit_seq {intent.commit.commit_seq} or an id of {len(intent.commit.commit_id)} bytes is too large")
+        seq, id = intent.commit.commit_seq, intent.commit.commit_id
+        if not 0 <= seq < 1 << _SEQ_BITS or len(id) > _MOST_ID_BYTES:
+            intent.flaw = Rejected(f"commit_seq {seq} or a commit_id of {len(id)} bytes is too large")
 
 
 def flaw(at: TopicPartition, added: Sequence[bytes]) -> str | None:
@@ -78,8 +84,8 @@ def flaw(at: TopicPartition, added: Sequence[bytes]) -> str | None:
             head = check(batch, f"partition {at.partition} of {at.topic!r}")
         except LogCorrupt as error:
             return str(error)
-        if head.count < 1 or len(batch) <= HEADER or head.base_offset != 0:
-            return f"a record batch for {at.topic!r} has {head.count} records and base offset {head.base_offset}, not some and 0"
+        if len(batch) <= HEADER or head.base_offset or head[-1] != head.last_offset_delta + 1:
+            return f"a record batch for {at.topic!r} has no records, or offsets that do not count from 0"
     return None
 
 
@@ -94,9 +100,12 @@ def refusal(change: View, intent: Intent) -> Fenced | Rejected | None:
     owner = change.get(OWNER, task, intent.group)
     if owner is None or owner.epoch != intent.epoch:
         newest = owner.epoch if owner is not None else 0
-        return Fenced(f"task {task!r} was taken over by another worker (epoch {newest}, ours was {intent.epoch}); nothing was committed")
+        return Fenced(
+            f"task {task!r} was taken over by another worker (epoch {newest}, ours was {intent.epoch}); "
+            "nothing was committed"
+        )
     for at in intent.commit.offsets:
-        if topics.find(change, at) is None:
+        if catalog.find(change, at) is None:
             return Rejected(f"partition {at.partition} of {at.topic!r}, an input of task {task!r}, does not exist", at)
     for at, added in intent.commit.batches.items():
         if (reason := too_large(change, at, added)) is not None:
@@ -106,21 +115,30 @@ def refusal(change: View, intent: Intent) -> Fenced | Rejected | None:
 
 def too_large(view: View, at: TopicPartition, added: Sequence[bytes]) -> str | None:
     """Why a partition would not take these batches, or None."""
-    if topics.find(view, at) is None:
+    if catalog.find(view, at) is None:
         return f"partition {at.partition} of {at.topic!r} does not exist"
-    most = topics.Policy.of(at.topic, view.need(TOPIC, at.topic).config).max_batch_bytes
+    most = catalog.Policy.of(at.topic, view.need(TOPIC, at.topic).config).max_batch_bytes
     for batch in added:
         if len(batch) > most:
-            return f"a record batch of {len(batch)} bytes is too large for topic {at.topic!r} (max.message.bytes is {most})"
+            return f"a record batch of {len(batch)} bytes is too large for {at.topic!r} (max.message.bytes is {most})"
     return None
 
 
-def append(change: Change, added: Mapping[TopicPartition, Sequence[bytes]], now: int) -> dict[TopicPartition, tuple[int, int]]:
-    """Put batches at the ends of partitions: the first offset and the end of each."""
-    places: dict[TopicPartition, tuple[int, int]] = {}
+def append_checked(change: Change, added: Batches, now: int) -> Places:
+    """As `append`, refusing what the topics do not take: `UnknownTopic`, `LogError`."""
     for at, some in added.items():
-        id, row = topics.partition(change, at)
-        if topics.Policy.of(at.topic, change.need(TOPIC, at.topic).config).append_time:
+        catalog.partition(change, at)
+        if (reason := too_large(change, at, some)) is not None:
+            raise LogError(reason)
+    return append(change, added, now)
+
+
+def append(change: Change, added: Batches, now: int) -> Places:
+    """Put batches at the ends of partitions: the first offset and the end of each."""
+    places: Places = {}
+    for at, some in added.items():
+        id, row = catalog.partition(change, at)
+        if catalog.Policy.of(at.topic, change.need(TOPIC, at.topic).config).append_time:
             some = [stamped(batch, now) for batch in some]
         first = row.end
         batches.append(change, id, row, some, now)
@@ -143,7 +161,7 @@ def stale_ids(view: View, now: int) -> list[int]:
     old: list[int] = []
     for _, _, owner in view.scan(OWNER):
         low = owner.id << _SEQ_BITS
-        for id, data in view.execute("SELECT id, data FROM commits WHERE id >= ? AND id < ? ORDER BY id", (low, low + (1 << _SEQ_BITS))):
+        for id, data in view.execute(_IDS, (low, low + (1 << _SEQ_BITS))):
             if _ROW.unpack_from(data)[0] >= now - KEPT_MS:
                 break
             old.append(id)
@@ -159,7 +177,7 @@ def _write(change: Change, intent: Intent, now: int) -> Committed:
     commit = intent.commit
     places = append(change, commit.batches, now)
     for at, offset in commit.offsets.items():
-        change.put(OFFSET, OffsetRow(offset), topics.place(at), intent.group)
+        change.put(OFFSET, OffsetRow(offset), catalog.place(at), intent.group)
     if commit.commit_id:
         owner = change.need(OWNER, commit.session.task, intent.group)
         _keep_id(change, owner.id, commit.commit_seq, commit.commit_id, now)
@@ -171,8 +189,8 @@ def _keep_id(change: Change, owner: int, seq: int, id: bytes, now: int) -> None:
     _, entries = _row(change, at)
     entries[seq % _PER_ROW] = id
     body = b"".join(bytes((slot, len(one))) + one for slot, one in entries.items())
-    stamp = struct.pack(">q", now)
-    change.execute("INSERT OR REPLACE INTO commits VALUES (?, ?)", (at, _ROW.pack(now, crc32(b"%d" % at + stamp + body)) + body))
+    total = crc32(b"%d" % at + struct.pack(">q", now) + body)
+    change.execute("INSERT OR REPLACE INTO commits VALUES (?, ?)", (at, _ROW.pack(now, total) + body))
 
 
 def _row(view: View, at: int) -> tuple[int, dict[int, bytes]]:

@@ -5,6 +5,7 @@
     topic              topic             TopicRow
     partition          partition id      PartitionRow
     trash              partition id      TrashRow      of a deleted topic, rows still to be removed
+    lease                                LeaseRow      who does the housekeeping
     offset     group   topic/partition   OffsetRow
     owner      group   task              OwnerRow      who may commit
     group              group             GroupRow      (groups.py)
@@ -55,7 +56,7 @@ class TopicRow(msgspec.Struct):
 
 
 class PartitionRow(msgspec.Struct):
-    """``start`` and ``end`` are what readers see; ``first`` is the lowest row still there, ``size`` the bytes of all rows.
+    """``start`` and ``end`` are what readers see; ``first`` is the lowest row still there, ``size`` all rows' bytes.
 
     ``cleaned`` is the offset below which compaction has been, ``clean_size`` the bytes there.
     """
@@ -72,6 +73,13 @@ class TrashRow(msgspec.Struct):
     """A partition whose topic is gone."""
 
     topic: str
+
+
+class LeaseRow(msgspec.Struct):
+    """Whoever does the housekeeping, and until when (wall clock, ms)."""
+
+    who: str
+    until: int
 
 
 class OffsetRow(msgspec.Struct):
@@ -109,6 +117,7 @@ LOG = Kind("log", LogRow)
 TOPIC = Kind("topic", TopicRow)
 PARTITION = Kind("partition", PartitionRow)
 TRASH = Kind("trash", TrashRow)
+LEASE = Kind("lease", LeaseRow)
 OFFSET = Kind("offset", OffsetRow)
 OWNER = Kind("owner", OwnerRow)
 SEAL = Kind("seal", SealRow)
@@ -240,4 +249,3 @@ def _read(kind: Kind[T], scope: str, name: str, value: bytes, total: int) -> T:
     if checksum(kind.name, scope, name, value) != total:
         raise LogCorrupt(f"the checksum of the {kind.name} row {scope}{' ' if scope else ''}{name!r} is wrong")
     return kind.decode(value)
-

@@ -29,7 +29,7 @@ class OutcomeUnknown(LogUnavailable):
 
 
 class Database:
-    """One process's connections to the file: one that writes, and one per reading thread, opened when first asked for."""
+    """One process's connections to the file: one that writes, and one per reading thread, opened when asked for."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Database:
             raise files.translated(self.folder, error) from error
 
     def write(self, work: Callable[..., T], *args: object) -> T:
-        """``work(change, *args)`` as one durable transaction; all of it or nothing. `OutcomeUnknown` when that is not known."""
+        """``work(change, *args)`` as one transaction, all of it or nothing. `OutcomeUnknown` when that is not known."""
         try:
             with self._queue():
                 return self._transact(work, args)
@@ -185,9 +185,9 @@ class Database:
             self._reopen()
             seal = View(self._connection()).need(SEAL)
         except Exception as second:
-            raise OutcomeUnknown(f"{self.folder}: COMMIT failed ({error}), and so did asking again ({second})") from error
+            raise OutcomeUnknown(f"{self.folder}: COMMIT failed ({error}), as did asking again ({second})") from error
         if seal.token != token:
-            raise OutcomeUnknown(f"{self.folder}: COMMIT failed ({error}); its transaction is not to be seen") from error
+            raise OutcomeUnknown(f"{self.folder}: COMMIT failed ({error}), and may show yet") from error
 
     def _reopen(self) -> None:
         writer, self._writer = self._writer, None
@@ -229,9 +229,10 @@ def _verify(view: View) -> None:
     log = view.need(LOG)
     if log.format > files.FORMAT_VERSION:
         raise LogError(
-            f"the log was written by a newer version of streamflow (format {log.format}, known is {files.FORMAT_VERSION}); "
-            "run that version, or a newer one"
+            f"the log was written by a newer version of streamflow (format {log.format}; this one knows "
+            f"{files.FORMAT_VERSION}); run that version, or a newer one"
         )
     for _, topic, row in view.scan(TOPIC):
         for number in range(row.partitions):
-            batches.verify_ends(view, row.first + number, view.need(PARTITION, str(row.first + number)), f"{topic}/{number}")
+            id = row.first + number
+            batches.verify_ends(view, id, view.need(PARTITION, str(id)), f"{topic}/{number}")

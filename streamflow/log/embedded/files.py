@@ -3,7 +3,7 @@
     log.db, log.db-wal, log.db-shm   SQLite in WAL mode; the schema is `SCHEMA`
     write.lock                       the queue of the writers (`lock.py`)
     members/<id>.lock                held by each member of a group for its life
-    format                           says that this folder holds a log, so that a vanished log.db is not taken for a new one
+    format                           says that a log is here: a log.db that vanished is not taken for a new one
 
 What is synced to disk when (``durability="full"``, SQLite's ``synchronous=FULL``):
 the WAL at every commit, before the commit is reported; WAL and main file at a
@@ -47,14 +47,20 @@ _SYNCHRONOUS = {"full": "FULL", "fast": "NORMAL"}
 _WAL_KEPT = 64 * 1024 * 1024
 _BUSY_SECONDS = 10.0
 
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_FORMAT}
+_DAMAGE = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_ERROR,  # a table that is not there
+    sqlite3.SQLITE_CONSTRAINT,  # a row that should not be there
+}
 _REFUSED = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN}
 _ADVICE = "restore the folder from a copy, or move it away to begin anew"
 
 
 def connection(folder: Path, connect: Connect, durability: str, *, wait: float = _BUSY_SECONDS) -> sqlite3.Connection:
     """An open connection with every setting made; refuses a file that is not in WAL mode."""
-    made = connect(str(folder / DATABASE), timeout=wait, isolation_level=None, check_same_thread=False, cached_statements=64)
+    made = connect(str(folder / DATABASE), timeout=wait, isolation_level=None, check_same_thread=False)
     try:
         settle(made, durability)
         mode = made.execute("PRAGMA journal_mode").fetchone()[0]
@@ -170,4 +176,6 @@ def _plain(error: sqlite3.Error, code: int | None) -> str:
 def check_durability(durability: str) -> None:
     """Refuse what is neither "full" nor "fast"."""
     if durability not in _SYNCHRONOUS:
-        raise ConfigError(f'durability is {durability!r}; write "full", or "fast" to give up the last commits in a power cut')
+        raise ConfigError(
+            f'durability is {durability!r}; write "full", or "fast" to give up the last commits in a power cut'
+        )

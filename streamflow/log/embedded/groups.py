@@ -62,9 +62,7 @@ def drop(group: GroupRow, ids: frozenset[str]) -> None:
 def claim(group: GroupRow, id: str, tasks: frozenset[str], forced: frozenset[str]) -> frozenset[str]:
     """Take hold of tasks that are meant for the member and held by nobody else (or ``forced``)."""
     had = frozenset(
-        task
-        for task in tasks
-        if group.target.get(task) == id and (group.holders.get(task, id) == id or task in forced)
+        task for task in tasks if group.target.get(task) == id and (group.holders.get(task, id) == id or task in forced)
     )
     group.holders.update(dict.fromkeys(sorted(had), id))
     return had

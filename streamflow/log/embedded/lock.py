@@ -12,7 +12,6 @@ import fcntl
 import os
 import threading
 from pathlib import Path
-from types import TracebackType
 
 from streamflow.errors import LogUnavailable
 
@@ -32,7 +31,7 @@ class WriteLock:
             self._queue()
         os.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)  # for the message of whoever waits too long
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:

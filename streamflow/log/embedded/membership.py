@@ -60,8 +60,9 @@ class EmbeddedMembership:
         member = MemberRow(address, dict(sorted(tasks.items())), dict(sorted(holding.items())))
         self._know(await self._access.write(_join, self._group, self.member_id, member, self._folder))
         if self._follower is None:
-            self._looked = asyncio.get_running_loop().time()
-            self._follower = asyncio.get_running_loop().create_task(self._follow(), name=f"streamflow-member-{self.member_id}")
+            loop = asyncio.get_running_loop()
+            self._looked = loop.time()
+            self._follower = loop.create_task(self._follow(), name=f"streamflow-member-{self.member_id}")
 
     def assignment(self) -> Assignment:
         return self._assignment
@@ -140,7 +141,7 @@ class EmbeddedMembership:
                 self._tell()
                 return
             except LogError as error:
-                _logger.warning("member %s of group %r cannot look after its group: %s", self.member_id, self._group, error)
+                _logger.warning("group %r: member %s cannot look around: %s", self._group, self.member_id, error)
                 await asyncio.sleep(_LOOK)
 
     async def _look(self) -> None:

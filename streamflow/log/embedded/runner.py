@@ -8,6 +8,7 @@ inside the same call: a lock is never held across an await.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -15,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
-_Job = tuple[Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]"]
+_Job = tuple[Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any] | None"]
 
 
 class Runner(Protocol):
@@ -27,20 +28,21 @@ class Runner(Protocol):
 class ThreadRunner:
     """A thread of its own, started with the first call. Calls run in the order in which they were made.
 
-    >>> import asyncio
-    >>> async def main() -> int:
-    ...     runner = ThreadRunner("doc")
-    ...     try:
-    ...         return await runner.call(max, 1, 2)
-    ...     finally:
-    ...         runner.stop()
-    >>> asyncio.run(main())
-    2
+        >>> import asyncio
+    import contextlib
+        >>> async def main() -> int:
+        ...     runner = ThreadRunner("doc")
+        ...     try:
+        ...         return await runner.call(max, 1, 2)
+        ...     finally:
+        ...         runner.stop()
+        >>> asyncio.run(main())
+        2
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._jobs: SimpleQueue[_Job | Callable[[], None] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     async def call(self, fn: Callable[..., T], *args: Any) -> T:
@@ -53,7 +55,7 @@ class ThreadRunner:
         """End the thread after what is queued, and after ``last``. Does not wait for it."""
         if last is not None:
             self._start()
-            self._jobs.put(last)
+            self._jobs.put((last, (), None))
         if self._thread is not None:
             self._jobs.put(None)
             self._thread = None
@@ -65,17 +67,17 @@ class ThreadRunner:
             self._thread.start()
 
     @staticmethod
-    def _run(jobs: SimpleQueue[_Job | Callable[[], None] | None]) -> None:
+    def _run(jobs: SimpleQueue[_Job | None]) -> None:
         while (job := jobs.get()) is not None:
-            if not isinstance(job, tuple):
-                job()
-                continue
             fn, args, future = job
+            answer: Any = None
+            error: BaseException | None = None
             try:
-                answer, error = fn(*args), None
+                answer = fn(*args)
             except BaseException as raised:
-                answer, error = None, raised
-            _answer(future, answer, error)
+                error = raised
+            if future is not None:
+                _answer(future, answer, error)
 
 
 def _answer(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
@@ -87,7 +89,5 @@ def _answer(future: asyncio.Future[Any], answer: Any, error: BaseException | Non
         else:
             future.set_exception(error)
 
-    try:
+    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile; nobody waits
         future.get_loop().call_soon_threadsafe(settle)
-    except RuntimeError:
-        pass  # the loop was closed meanwhile; nobody waits

@@ -16,7 +16,19 @@ from functools import lru_cache
 from streamflow.errors import ConfigError, OffsetOutOfRange, TopicMismatch, UnknownTopic
 from streamflow.log.contract import Offsets
 from streamflow.log.embedded.batches import MAX_PARTITIONS
-from streamflow.log.embedded.control import LOG, OFFSET, PARTITION, TOPIC, TRASH, Change, OffsetRow, PartitionRow, TopicRow, TrashRow, View
+from streamflow.log.embedded.control import (
+    LOG,
+    OFFSET,
+    PARTITION,
+    TOPIC,
+    TRASH,
+    Change,
+    OffsetRow,
+    PartitionRow,
+    TopicRow,
+    TrashRow,
+    View,
+)
 from streamflow.record import TopicPartition
 from streamflow.topic import NewTopic, TopicInfo
 
@@ -94,15 +106,17 @@ def create(change: Change, topics: Sequence[NewTopic], ids: Sequence[str]) -> No
             continue
         first, log.next_partition = log.next_partition, log.next_partition + topic.partitions
         if log.next_partition > MAX_PARTITIONS:
-            raise ConfigError(f"topic {topic.name!r}: the log has had {first} partitions in its life, {MAX_PARTITIONS} is the most")
+            raise ConfigError(
+                f"topic {topic.name!r}: a log has {MAX_PARTITIONS} partitions in its life, {first} are used"
+            )
         change.put(TOPIC, TopicRow(id, first, topic.partitions, dict(topic.config)), topic.name)
         for number in range(topic.partitions):
             change.put(PARTITION, PartitionRow(), str(first + number))
     change.put(LOG, log)
 
 
-def delete(change: Change, name: str) -> None:
-    """Forget a topic and the groups' offsets in it; its batches are removed later, bit by bit."""
+def delete(change: Change, name: str) -> list[int]:
+    """Forget a topic and the groups' offsets in it; gives the ids of its partitions, whose batches are to be swept."""
     topic = _topic(change, name)
     for number in range(topic.partitions):
         partition = str(topic.first + number)
@@ -112,6 +126,7 @@ def delete(change: Change, name: str) -> None:
         if place.rpartition("/")[0] == name:
             change.delete(OFFSET, place, group)
     change.delete(TOPIC, name)
+    return [topic.first + number for number in range(topic.partitions)]
 
 
 def find(view: View, at: TopicPartition) -> int | None:
@@ -146,7 +161,9 @@ def offsets(view: View, asked: Sequence[TopicPartition]) -> dict[TopicPartition,
 def within(at: TopicPartition, row: PartitionRow, position: int) -> None:
     """Refuse a position that the partition does not hold."""
     if not row.start <= position <= row.end:
-        raise OffsetOutOfRange(f"partition {at.partition} of {at.topic!r} holds offsets {row.start} to {row.end}, not {position}")
+        raise OffsetOutOfRange(
+            f"partition {at.partition} of {at.topic!r} holds offsets {row.start} to {row.end}, not {position}"
+        )
 
 
 def committed(view: View, group: str, asked: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -170,17 +187,19 @@ def place(at: TopicPartition) -> str:
 def _topic(view: View, name: str) -> TopicRow:
     topic = view.get(TOPIC, name)
     if topic is None:
-        raise UnknownTopic(f"topic {name!r} does not exist on this log; create it first (`streamflow topics create {name}`)")
+        raise UnknownTopic(f"topic {name!r} does not exist on this log; `streamflow topics create {name}` makes it")
     return topic
 
 
 def _compare(asked: NewTopic, found: TopicRow) -> None:
     if asked.partitions != found.partitions:
-        raise TopicMismatch(f"topic {asked.name!r} exists with {found.partitions} partitions, {asked.partitions} were asked for")
+        raise TopicMismatch(
+            f"topic {asked.name!r} exists with {found.partitions} partitions, {asked.partitions} were asked for"
+        )
     for name, value in asked.config.items():
         has = found.config.get(name)
         if has != value:
-            raise TopicMismatch(f"topic {asked.name!r} exists with {name}={has if has is not None else '(unset)'}, {value} was asked for")
+            raise TopicMismatch(f"topic {asked.name!r} exists with {name}={has or '(unset)'}, {value} was asked for")
 
 
 def _number(topic: str, config: Mapping[str, str], name: str, default: int) -> int:

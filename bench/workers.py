@@ -1,0 +1,66 @@
+"""A worker in this process: what it is given, and what it costs until everything is processed and committed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.apps import APPS
+from bench.orders import batches, orders, users
+from streamflow.clock import SystemClock
+from streamflow.log.contract import Log
+from streamflow.plan import Plan, plan
+from streamflow.record import TopicPartition
+from streamflow.runtime.stats import Stats
+from streamflow.runtime.stores import DiskStores
+from streamflow.runtime.worker import Worker
+from streamflow.topic import NewTopic
+
+KEYS = 10_000
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds of this process (all threads), and seconds on the wall."""
+
+    cpu: float
+    wall: float
+
+
+async def prepare(log: Log, name: str, count: int, keys: int = KEYS, partitions: int = PARTITIONS) -> Plan:
+    """Topics, input and the plan of the app ``name``."""
+    topics = {"orders": partitions, "out": partitions, "users": partitions}
+    await log.create_topics([NewTopic(topic, number) for topic, number in topics.items()])
+    app = APPS[name]()
+    planned = plan(app.topology, app.id, topics)
+    await log.create_topics(planned.internal_topics)
+    if name == "join":
+        await append(log, batches("users", users(keys), partitions))
+    await append(log, batches("orders", orders(count, keys), partitions))
+    return planned
+
+
+async def append(log: Log, all_: Mapping[TopicPartition, Sequence[bytes]]) -> None:
+    """Append in rounds of one batch a partition, as producers that write side by side would."""
+    for n in range(max(map(len, all_.values()))):
+        await log.append({tp: [found[n]] for tp, found in all_.items() if n < len(found)})
+
+
+async def run_to_end(planned: Plan, log: Log, state: Path) -> Cost:
+    """One worker from its start until all is committed."""
+    clock, stats = SystemClock(), Stats()
+    worker = Worker(planned, log, clock, DiskStores(state, planned.app_id, clock, stats), stats=stats)
+    cpu, wall = time.process_time(), time.perf_counter()
+    running = asyncio.get_running_loop().create_task(worker.run())
+    while not (worker.state == "RUNNING" and worker.roster.held and worker.drained):
+        await asyncio.wait([running], timeout=0.005)
+        if running.done():
+            running.result()
+    cost = Cost(time.process_time() - cpu, time.perf_counter() - wall)
+    worker.stop()
+    await running
+    return cost

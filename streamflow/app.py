@@ -1,0 +1,246 @@
+"""`App`: a name, settings, and the graph that a script declares.
+
+Declaring does no I/O. Whatever runs the graph takes `App.topology` and
+`App.settings`; nobody keeps the app.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, overload
+
+from streamflow.builder import Builder, Known
+from streamflow.clock import Duration
+from streamflow.errors import TopologyError
+from streamflow.functions import contextual
+from streamflow.naming import anchor_of, legal
+from streamflow.operators.table_source import TableSource
+from streamflow.serdes import Serde, Typed, raw, serde_of
+from streamflow.settings import Guarantee, NamingStyle, Policy, Settings, settings
+from streamflow.stream import KStream
+from streamflow.table import KTable
+from streamflow.topic import NewTopic, Topic
+from streamflow.topology import Source, Topology
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Topics = str | Sequence[str] | re.Pattern[str]
+OffsetReset = Literal["earliest", "latest", "fail"]
+
+
+class App:
+    """An application: what it is called, how it is to run, and its topology.
+
+    ``id`` is in front of every name it makes in the log, so it must not change.
+
+    >>> app = App("word-count")
+    >>> lines = app.stream("lines", value=str)
+    >>> counts = lines.flat_map_values(str.split, value=str).group_by(lambda word: word, key=str).count(name="counts")
+    >>> counts.to_stream().to("counts")
+    >>> print(app.topology.describe().splitlines()[0])
+    Topologies:
+    """
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        broker: str = "embedded://.streamflow",
+        guarantee: Guarantee = "exactly_once",
+        commit_interval: Duration = "100ms",
+        state_dir: str = ".streamflow/state",
+        timestamp: Callable[..., Any] | None = None,
+        standby_replicas: int = 0,
+        on_deserialize_error: Policy = "fail",
+        on_process_error: Policy = "fail",
+        dead_letter_topic: str | None = None,
+        emit: Literal["every_update"] = "every_update",
+        topic_partitions: int = 4,
+        max_future: Duration | None = None,
+        on_failure: Literal["stop"] = "stop",
+        replication_factor: int = -1,
+        optimize: Literal["none"] = "none",
+        naming: NamingStyle = "stable",
+        on_start: Callable[..., Any] | None = None,
+        on_stop: Callable[..., Any] | None = None,
+        on_state_change: Callable[..., Any] | None = None,
+    ) -> None:
+        self.id = legal(id)
+        self.settings: Settings = settings(
+            broker=broker,
+            guarantee=guarantee,
+            commit_interval=commit_interval,
+            state_dir=state_dir,
+            timestamp=timestamp,
+            standby_replicas=standby_replicas,
+            on_deserialize_error=on_deserialize_error,
+            on_process_error=on_process_error,
+            dead_letter_topic=dead_letter_topic,
+            emit=emit,
+            topic_partitions=topic_partitions,
+            max_future=max_future,
+            on_failure=on_failure,
+            replication_factor=replication_factor,
+            optimize=optimize,
+            naming=naming,
+            on_start=on_start,
+            on_stop=on_stop,
+            on_state_change=on_state_change,
+        )
+        self._builder = Builder(naming)
+
+    @overload
+    def topic(
+        self, name: str, *, partitions: int | None = None, config: Mapping[str, str] | None = None
+    ) -> Topic[bytes, bytes]: ...
+    @overload
+    def topic(
+        self, name: str, *, value: Typed[V], partitions: int | None = None, config: Mapping[str, str] | None = None
+    ) -> Topic[bytes, V]: ...
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: Typed[K],
+        value: Typed[V],
+        partitions: int | None = None,
+        config: Mapping[str, str] | None = None,
+    ) -> Topic[K, V]: ...
+    def topic(
+        self,
+        name: str,
+        *,
+        key: Any = bytes,
+        value: Any = bytes,
+        partitions: int | None = None,
+        config: Mapping[str, str] | None = None,
+    ) -> Topic[Any, Any]:
+        """A topic with its types, to be read and written by name; ``partitions`` and ``config`` count if it is made.
+
+        >>> orders = App("demo").topic("orders", key=str, value=float)
+        >>> orders.value.name
+        'float64'
+        """
+        if partitions is not None and (not isinstance(partitions, int) or partitions < 1):
+            raise TopologyError(f"topic '{name}': partitions is {partitions!r}; it must be a whole number of at least 1")
+        self._builder.add_topic(NewTopic(legal(name), partitions or 0, dict(config or {})))
+        return Topic(name, serde_of(key), serde_of(value))
+
+    @overload
+    def stream(
+        self, topic: Topic[K, V], *, timestamp: Callable[..., Any] | None = None,
+        offset_reset: OffsetReset = "earliest", name: str | None = None,
+    ) -> KStream[K, V]: ...  # fmt: skip
+    @overload
+    def stream(
+        self, topic: Topics, *, timestamp: Callable[..., Any] | None = None,
+        offset_reset: OffsetReset = "earliest", name: str | None = None,
+    ) -> KStream[bytes, bytes]: ...  # fmt: skip
+    @overload
+    def stream(
+        self, topic: Topics, *, value: Typed[V], timestamp: Callable[..., Any] | None = None,
+        offset_reset: OffsetReset = "earliest", name: str | None = None,
+    ) -> KStream[bytes, V]: ...  # fmt: skip
+    @overload
+    def stream(
+        self, topic: Topics, *, key: Typed[K], timestamp: Callable[..., Any] | None = None,
+        offset_reset: OffsetReset = "earliest", name: str | None = None,
+    ) -> KStream[K, bytes]: ...  # fmt: skip
+    @overload
+    def stream(
+        self, topic: Topics, *, key: Typed[K], value: Typed[V], timestamp: Callable[..., Any] | None = None,
+        offset_reset: OffsetReset = "earliest", name: str | None = None,
+    ) -> KStream[K, V]: ...  # fmt: skip
+    def stream(
+        self, topic: Topics | Topic[Any, Any], *, key: Any = None, value: Any = None,
+        timestamp: Callable[..., Any] | None = None, offset_reset: OffsetReset = "earliest", name: str | None = None,
+    ) -> KStream[Any, Any]:  # fmt: skip
+        """The records of a topic, of several, or of all whose whole name a compiled pattern matches.
+
+        ``key`` and ``value`` are types (bytes if not given). ``timestamp`` says when a record happened:
+        ``f(value)``, ``f(key, value)`` or ``f(key, value, context)`` in milliseconds or as an aware datetime.
+        ``offset_reset`` is where to begin without a position of our own.
+        """
+        topics, pattern = _topics(topic)
+        anchor = anchor_of(topics, pattern.pattern if pattern else None) if name is None else name
+        step = self._builder.naming.step("source", anchor, name)
+        source = self._source(step, topic, topics, pattern, key, value, timestamp, offset_reset)
+        self._builder.add(step, source)
+        return KStream(self._builder, step, Known(source.key, step), Known(source.value, step), anchor, False)
+
+    @overload
+    def table(
+        self, topic: Topic[K, V], *, store: str | None = None, timestamp: Callable[..., Any] | None = None,
+        name: str | None = None,
+    ) -> KTable[K, V]: ...  # fmt: skip
+    @overload
+    def table(
+        self, topic: str, *, key: Typed[K], value: Typed[V], store: str | None = None,
+        timestamp: Callable[..., Any] | None = None, name: str | None = None,
+    ) -> KTable[K, V]: ...  # fmt: skip
+    def table(
+        self, topic: str | Topic[Any, Any], *, key: Any = None, value: Any = None, store: str | None = None,
+        timestamp: Callable[..., Any] | None = None, name: str | None = None,
+    ) -> KTable[Any, Any]:  # fmt: skip
+        """A topic read as a table: the latest value of each key, a null value deletes it.
+
+        It is kept in a store if it has a ``name`` (or ``store``), or if another step needs its rows.
+        """
+        topics, pattern = _topics(topic)
+        if len(topics) != 1 or pattern is not None:
+            raise TopologyError(f"a table is read from one topic, not from {topic!r}")
+        source, step, kept = self._builder.naming.table(topics[0], name, store)
+        meaning = self._source(source, topic, topics, None, key, value, timestamp, "earliest")
+        self._builder.add(source, meaning)
+        self._builder.add(step, TableSource(), source, table=True)
+        known_key, known_value = Known(meaning.key, step), Known(meaning.value, step)
+        named = name is not None or store is not None
+        self._builder.may_store(step, kept, known_key, known_value, named=named, by_topic=True)
+        return KTable(self._builder, step, known_key, known_value, step if named else topics[0])
+
+    @property
+    def topology(self) -> Topology:
+        """The graph as declared so far."""
+        return self._builder.freeze()
+
+    def run(self, **options: Any) -> None:
+        """Run until told to stop, as ``streamflow run`` does; ``options`` are those of the command line."""
+        from streamflow.run import run_app
+
+        run_app(self, **options)
+
+    def _source(
+        self, step: str, topic: Any, topics: tuple[str, ...], pattern: re.Pattern[str] | None, key: Any, value: Any,
+        timestamp: Callable[..., Any] | None, offset_reset: OffsetReset,
+    ) -> Source:  # fmt: skip
+        declared = topic if isinstance(topic, Topic) else None
+        if offset_reset not in ("earliest", "latest", "fail"):
+            raise TopologyError(f"step '{step}': offset_reset is {offset_reset!r}; write 'earliest', 'latest' or 'fail'")
+        extractor = self.settings.timestamp if timestamp is None else timestamp
+        return Source(
+            topics,
+            self._read_with(key, declared.key if declared else raw, step, "key"),
+            self._read_with(value, declared.value if declared else raw, step, "value"),
+            pattern,
+            None if extractor is None else contextual(extractor, "timestamp", step),
+            offset_reset,
+        )
+
+    def _read_with(self, given: Any, default: Serde[Any], step: str, keyword: str) -> Serde[Any]:
+        return default if given is None else self._builder.serde(given, step, keyword)
+
+
+def _topics(topic: Any) -> tuple[tuple[str, ...], re.Pattern[str] | None]:
+    """The names, or the pattern, that the user wrote."""
+    if isinstance(topic, Topic):
+        return (topic.name,), None
+    if isinstance(topic, re.Pattern):
+        return (), topic
+    if isinstance(topic, str):
+        return (legal(topic),), None
+    if isinstance(topic, list | tuple) and topic and all(isinstance(each, str) for each in topic):
+        return tuple(dict.fromkeys(legal(each) for each in topic)), None
+    raise TopologyError(f"a topic is a name, a list of names, a compiled pattern or app.topic(...), not {topic!r}")

@@ -1,0 +1,64 @@
+"""``streamflow run``: one worker here, or several as processes of their own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from streamflow.cli.options import broker, complain, debug, is_debug, option
+from streamflow.cli.script import load
+from streamflow.config import outside
+from streamflow.errors import StreamflowError
+from streamflow.run import LEVELS, Loading, Options, start, start_supervised
+
+
+@click.command("run")
+@click.argument("script", metavar="SCRIPT[:APP]")
+@broker
+@option("--workers", type=click.IntRange(1), default=1, show_default=True, help="How many worker processes.")
+@option("--until-idle", is_flag=True, help="Stop when every input is processed to the end it has now.")
+@option(
+    "--http", metavar="HOST:PORT", default="127.0.0.1:8080", show_default=True,
+    help="Where to answer questions; worker n on port + n, a port in use moves to the next free one.",
+)  # fmt: skip
+@option("--no-http", is_flag=True, help="Answer no questions.")
+@option("--state-dir", metavar="DIR", help="Where the stores lie.  [default: .streamflow/state]")
+@option("--reload", is_flag=True, help="Start again when the script or a .py file beside it changes.")
+@option("--commit-interval", metavar="DURATION", help="The longest that a record waits.  [default: 100ms]")
+@option("--create-topics", is_flag=True, help="Make the topics that the script names (always done on the embedded log).")
+@option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True)
+@click.option("--worker-index", type=int, hidden=True)
+@click.option("--lifeline", type=int, hidden=True)
+@debug
+@click.pass_context
+def command(context: click.Context, script: str, worker_index: int | None, lifeline: int | None, **given: Any) -> int:
+    """Run the topology of SCRIPT until told to stop; start it again elsewhere to share the work.
+
+    The first Ctrl-C (or SIGTERM) commits and closes, the second stops at once.
+    """
+    no_http = given.pop("no_http")
+    changes = outside({name: given.pop(name) for name in ("broker", "state_dir", "commit_interval")})
+    http = None if no_http or given["http"] in ("off", "") else given["http"]
+    options = Options(**{**given, "http": http}, debug=is_debug(context), changes=changes)
+    if worker_index is not None and lifeline is not None:
+        return _supervised(script, options, worker_index, lifeline)
+    return start(_loaded(script), options, script)
+
+
+def _loaded(script: str) -> Any:
+    with Loading():
+        return load(script)
+
+
+def _supervised(script: str, options: Options, worker: int, descriptor: int) -> int:
+    """A wrong script is the supervisor's to tell, once; it found it right, so this is a change since then."""
+    try:
+        app = _loaded(script)
+    except StreamflowError as error:
+        complain(f"worker {worker}: {error}")
+        return 2
+    code = start_supervised(app, options, worker, descriptor)
+    sys.stdout.flush()
+    return code

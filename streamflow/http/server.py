@@ -1,0 +1,151 @@
+"""The HTTP server of a worker, on the worker's own loop.
+
+Whatever a request holds, the answer is a status that the table of routes names: 2xx, a 4xx with a sentence, or 503 with
+``Retry-After``. There is no authentication: it listens on the loopback interface unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from streamflow.errors import ConfigError
+from streamflow.http.answers import Answers
+from streamflow.http.asked import Refused, asked
+from streamflow.query import Unavailable, UnknownStore, WrongQuestion
+from streamflow.runtime.worker import Worker
+
+logger = logging.getLogger("streamflow.http")
+
+RETRY_AFTER = "1"
+FAREWELL = 1.0  # seconds for what is being answered when the server closes
+_QUIET = logging.getLogger("streamflow.http.protocol")
+_QUIET.setLevel(logging.CRITICAL)  # what is no HTTP gets its 400 and is nobody's news
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Server:
+    """A running server. ``address`` is its URL as other workers and people reach it."""
+
+    def __init__(self, worker: Worker, topology: Any) -> None:
+        self.address = ""
+        self.host = ""
+        self.port = 0
+        self._answers = Answers(worker, topology, lambda: self.address)
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, access_log=None, logger=_QUIET), shutdown_timeout=FAREWELL
+        )
+
+    async def start_on(self, sock: socket.socket, host: str) -> None:
+        """Answer on a socket that listens already."""
+        await self._runner.setup()
+        await web.SockSite(self._runner, sock, shutdown_timeout=1.0).start()
+        self.host, self.port = host, sock.getsockname()[1]
+        self.address = f"http://{_reachable(host)}:{self.port}"
+
+    async def start(self, host: str, port: int, port_range: int) -> None:
+        """Listen on the first free port from ``port`` on (0: any). Raises `ConfigError` when none can be had."""
+        await self._runner.setup()
+        ports = range(port, min(port + max(port_range, 1), 65_536)) if port else range(1)
+        for candidate in ports:
+            site = web.TCPSite(self._runner, host, candidate)
+            try:
+                await site.start()
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                await self._runner.cleanup()
+                why = error.strerror or error
+                raise ConfigError(f"HTTP cannot listen on {host} port {candidate}: {why}") from error
+            listening: tuple[Any, ...] = self._runner.addresses[0]
+            self.host, self.port = host, listening[1]
+            self.address = f"http://{_reachable(host)}:{self.port}"
+            return
+        await self._runner.cleanup()
+        tried = f"port {ports[0]} is" if len(ports) == 1 else f"the ports {ports[0]} to {ports[-1]} are all"
+        raise ConfigError(f"HTTP cannot listen on {host}: {tried} in use; name another with --http")
+
+    async def close(self) -> None:
+        """Stop listening, finish what is being answered, close connections to other workers."""
+        await self._runner.cleanup()
+        await self._answers.forwarder.close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            response = await self._answers.answer(asked(request.method, request.raw_path), request)
+        except Refused as refused:
+            response = _error(refused.status, str(refused), refused.headers)
+        except UnknownStore as error:
+            response = _error(404, str(error))
+        except WrongQuestion as error:
+            response = _error(400, str(error))
+        except Unavailable as error:
+            response = _error(503, str(error), {"Retry-After": RETRY_AFTER})
+        except Exception:
+            logger.exception("a defect: %s %s", request.method, request.raw_path)
+            response = _error(500, "this is a defect of streamflow; the worker's log has the details")
+        response.headers.update(_HEADERS)
+        return response
+
+
+async def serve(
+    worker: Worker,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    topology: Any,
+    settings: Any = None,
+    port_range: int = 20,
+    allow_remote: bool = False,
+    sock: socket.socket | None = None,
+) -> Server:
+    """Serve a worker's state, health and metrics until `Server.close`. Call it before `Worker.run`.
+
+    The worker learns its address here and tells the group, so that other workers find it. A busy port moves to the
+    next free one of ``port_range``; ``port`` 0 takes any. ``host`` must be a loopback address unless ``allow_remote``:
+    there is no authentication, so whoever reaches the port can read all state. With ``sock``, which listens on ``host``
+    already, ``port`` does not count; the worker may then run, if it was told the address before. Raises `ConfigError`.
+
+        server = await serve(worker, host="127.0.0.1", port=8080, topology=app.topology)
+        print(server.address)
+    """
+    if not allow_remote and not await _is_loopback(host):
+        raise ConfigError(
+            f"HTTP on {host!r} could be reached from other machines, and anybody there could read all state; "
+            "listen on 127.0.0.1, or allow it explicitly"
+        )
+    server = Server(worker, topology)
+    await (server.start(host, port, port_range) if sock is None else server.start_on(sock, host))
+    worker.address = server.address
+    return server
+
+
+def _error(status: int, sentence: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = msgspec.json.encode({"error": sentence})
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+async def _is_loopback(host: str) -> bool:
+    """Whether every address of a name is one of this machine alone."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"HTTP cannot listen on {host!r}: {error}; write 127.0.0.1 or a name of this machine"
+        ) from error
+    addresses = [str(info[4][0]).partition("%")[0] for info in found]
+    return all(ipaddress.ip_address(address).is_loopback for address in addresses)
+
+
+def _reachable(host: str) -> str:
+    """A host under which others reach what listens on it: a wildcard is no address."""
+    if host in ("0.0.0.0", "::", ""):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host

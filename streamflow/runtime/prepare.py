@@ -1,0 +1,80 @@
+"""From a topology to a plan that can run: look at the topics, make those that are missing, and the internal ones.
+
+The topics a script names belong to their owner, who decides partitions and retention. So they are only made where
+``create`` says so (always on the embedded log); internal topics are ours and always made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import cast
+
+from streamflow.errors import TopicMismatch, UnknownTopic
+from streamflow.log.contract import Log
+from streamflow.plan import Plan, needed_topics, plan
+from streamflow.runtime.task import Rules
+from streamflow.settings import Settings
+from streamflow.topic import NewTopic, TopicInfo
+from streamflow.topology import Topology
+
+
+async def prepare(app_id: str, topology: Topology, settings: Settings, log: Log, *, create: bool) -> Plan:
+    """The plan of ``topology`` over the topics as they are now, every topic of it there.
+
+    Raises `UnknownTopic` that names what is missing where ``create`` is False, `TopicMismatch` when an internal topic
+    is there with other partitions than the plan needs, and `TopologyError` for what cannot be planned.
+    """
+    found = await log.topics()
+    wanted = needed_topics(topology, settings.topic_partitions)
+    letters = Rules.of(app_id, settings).dead_letter_topic
+    if settings.dead_letters:
+        wanted += (NewTopic(letters, settings.topic_partitions),)
+    missing = [topic for topic in wanted if topic.name not in found]
+    if missing:
+        if not create:
+            raise UnknownTopic(_absent([topic.name for topic in missing]))
+        await log.create_topics(missing)
+        found = await log.topics()
+    counts = {name: info.partitions for name, info in found.items()}
+    planned = plan(topology, app_id, counts)
+    _check(planned, found)
+    await log.create_topics(planned.internal_topics)
+    if settings.dead_letters:
+        return replace(planned, partitions={**planned.partitions, letters: counts[letters]})
+    return planned
+
+
+def maker(planned: Plan, topology: Topology, settings: Settings, log: Log, *, create: bool) -> Callable[[str], Awaitable[None]]:
+    """A function that brings a topic which only a record's own name tells (`Worker.create_topic`) into the plan."""
+    counts = cast(dict[str, int], planned.partitions)  # tasks look their topics up in it
+
+    async def make(name: str) -> None:
+        if (info := (await log.topics()).get(name)) is None:
+            if not create:
+                raise UnknownTopic(
+                    f"a record goes to topic {name!r}, which does not exist; create it with "
+                    f"`streamflow topics create {name} --partitions N`, or run with --create-topics"
+                )
+            await log.create_topics([topology.topics.get(name) or NewTopic(name, settings.topic_partitions)])
+            info = (await log.topics())[name]
+        counts[name] = info.partitions
+
+    return make
+
+
+def _absent(names: list[str]) -> str:
+    what = f"topic {names[0]!r} does" if len(names) == 1 else f"topics {', '.join(map(repr, names))} do"
+    return f"{what} not exist; create with `streamflow topics create NAME --partitions N`, or run with --create-topics"
+
+
+def _check(planned: Plan, found: Mapping[str, TopicInfo]) -> None:
+    """An internal topic with another partition count holds state that this plan cannot find again."""
+    for topic in planned.internal_topics:
+        info = found.get(topic.name)
+        if info is not None and info.partitions != topic.partitions:
+            raise TopicMismatch(
+                f"internal topic {topic.name!r} has {info.partitions} partitions, but the topics it follows now have "
+                f"{topic.partitions}; give the App a new id, or delete it to lose what it holds: "
+                f"`streamflow topics delete {topic.name}`"
+            )

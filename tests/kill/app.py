@@ -1,0 +1,35 @@
+"""What the kill tests run: every kind of state and both ways of moving records, over 8 partitions."""
+
+from dataclasses import dataclass
+
+from streamflow import App, tumbling
+
+
+@dataclass
+class Order:
+    n: int
+    user: str
+    region: str
+
+
+app = App("kills", commit_interval="40ms", topic_partitions=8)
+
+orders = app.stream("orders", key=str, value=Order)
+users = app.table("users", key=str, value=str, name="users")
+
+orders.to("passed")
+orders.group_by_key().count(name="counts").to_stream().to("counts")
+orders.join(users, lambda order, town: f"{order.n} {town}", value=str).to("joined")
+(
+    orders.group_by(lambda order: order.region, key=str, name="regions")
+    .count(name="per-region")
+    .to_stream()
+    .to("regions")
+)
+(
+    orders.group_by_key()
+    .windowed_by(tumbling("1s", grace="1h"))
+    .count(name="per-second")
+    .to_stream()
+    .to("seconds")
+)

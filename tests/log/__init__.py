@@ -1,0 +1,1 @@
+"""Tests of the log: the contract, which every transport keeps, and what is particular to the embedded one."""
