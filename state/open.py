@@ -25,6 +25,7 @@ from typing import Literal
 from streamflow.errors import StateError, StoreCorrupt, StoreStalled
 from streamflow.state.budget import Budget
 from streamflow.state.contract import Base
+from streamflow.state.locks import held_elsewhere, held_here
 from streamflow.state.memory import MemoryBase
 from streamflow.state.meta import FORMAT, Meta, decode, encode
 
@@ -60,7 +61,7 @@ def open_base(
         _begin(memory, expect)
         return memory, None
     budget = budget or Budget()
-    path = _settle(Path(os.path.abspath(path)))
+    path = _settle(Path(os.path.abspath(path)), budget)
     if expect.changelog is None:
         _remove(path)
     try:
@@ -184,25 +185,39 @@ def _begin(base: Base, expect: Expectation) -> None:
         raise
 
 
-def _settle(path: Path) -> Path:
+def _settle(path: Path, budget: Budget) -> Path:
     """Which directory to open: ``path``, or one beside it while another process holds that."""
-    from streamflow.state import locks
-
     beside = _beside(path, "~")
-    if locks.held_elsewhere(path):
-        for other in reversed(beside):
-            if not locks.held_elsewhere(other):
-                return other
-        return path.with_name(f"{path.name}~{_number(beside[-1]) + 1 if beside else 1}")
-    for other in reversed(beside):
-        if locks.held_elsewhere(other) or locks.held_here(other) or locks.held_here(path):
+    if held_elsewhere(path):
+        free = [other for other in beside if not held_elsewhere(other)]
+        return free[-1] if free else path.with_name(f"{path.name}~{_number(beside[-1]) + 1 if beside else 1}")
+    if not beside or held_here(path):
+        return path
+    for other in beside:
+        if held_elsewhere(other) or held_here(other):
             continue
-        if _touched(other) > _touched(path):
+        if _position(other, budget) > _position(path, budget):
             _remove(path)
             os.rename(other, path)
         else:
             _remove(other)
     return path
+
+
+def _position(path: Path, budget: Budget) -> int:
+    """How far a base has come; -1 if it cannot tell."""
+    from streamflow.state.rocksdb import RocksBase
+
+    if not path.exists():
+        return -1
+    try:
+        base = RocksBase(path, budget)
+        try:
+            return decode(base.meta() or b"").position
+        finally:
+            base.close()
+    except StateError:
+        return -1
 
 
 def _beside(path: Path, mark: str) -> list[Path]:
@@ -215,14 +230,6 @@ def _beside(path: Path, mark: str) -> list[Path]:
 
 def _number(path: Path) -> int:
     return int(re.split(r"[~-]", path.name)[-1])
-
-
-def _touched(path: Path) -> float:
-    """When anything in a directory was written last; -1 if it is not there."""
-    try:
-        return max((entry.stat().st_mtime for entry in os.scandir(path)), default=0.0)
-    except OSError:
-        return -1.0
 
 
 def _remove(path: Path) -> None:

@@ -9,6 +9,7 @@ for its status, and an open iterator keeps the directory's lock after `close`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ class RocksBase:
             raise failure(self.path, error, "opened") from error
         HERE.add(self.path)
         self._closed = False
+        self._budget = budget
+        budget.join(self)
         self._scans: WeakSet[_Scan] = WeakSet()
         self._write_options = WriteOptions()
         # A stalled write would hold the interpreter's lock: better to be refused and ask again.
@@ -106,6 +109,16 @@ class RocksBase:
             self._db.write(batch, self._write_options)
         except Exception as error:
             raise failure(self.path, error, "written") from error
+        self._budget.relieve()
+
+    def buffered(self) -> int:
+        """Bytes that wait in memory for the next table."""
+        return self._db.property_int_value("rocksdb.cur-size-active-mem-table") or 0
+
+    def unload(self) -> None:
+        """Write them as a table, in the background; if that fails the next write tells."""
+        with contextlib.suppress(Exception):
+            self._db.flush(wait=False)
 
     def meta(self) -> bytes | None:
         try:
@@ -126,6 +139,7 @@ class RocksBase:
             return
         self._closed = True
         HERE.discard(self.path)
+        self._budget.leave(self)
         for scan in list(self._scans):
             scan.end()
         try:

@@ -18,6 +18,8 @@ from typing import Any
 from streamflow.errors import TopologyError
 from streamflow.naming import Around, KafkaStreams, Naming, Stable, legal
 from streamflow.operators.contract import Operator
+from streamflow.operators.join import StreamTableJoin
+from streamflow.operators.merge import Merge
 from streamflow.operators.repartition_filter import DropNullKeys
 from streamflow.operators.table_group import TableSelect
 from streamflow.operators.table_ops import TableFilter
@@ -211,8 +213,12 @@ class Builder:
     def freeze(self) -> Topology:
         """The topology as it stands."""
         telling = {name for step in self.steps.values() for name in self._telling(step)}
+        keyless = {name for step in self.steps.values() if _takes_null_keys(step) for name in self._fed_by(step)}
+        steps = {name: replace(step, sends_old=name in telling) for name, step in self.steps.items()}
+        # A left join answers records without a key too, so the topics that feed it must not lose them.
+        steps |= {name: replace(steps[name], meaning=Merge()) for name in keyless}
         return Topology(
-            {name: replace(step, sends_old=name in telling) for name, step in self.steps.items()},
+            steps,
             dict(self.stores),
             dict(self.repartitions),
             tuple(self._copartitions),
@@ -233,12 +239,27 @@ class Builder:
             return chain if self.stored(chain[-1]) is not None else []
         return []
 
+    def _fed_by(self, step: Step) -> list[str]:
+        """The filters in front of the repartition topics that a step's records come from."""
+        topics = [source.repartition for name in self.sources(step.name) if (source := _source(self.steps[name]))]
+        above = [self._routes[topic][1] for topic in topics if topic is not None]
+        filters = [parent for sink in above for parent in self.steps[sink].parents]
+        return [name for name in filters if isinstance(self.steps[name].meaning, DropNullKeys)]
+
     def _chain(self, step: str) -> list[str]:
         """A table step and those above it, up to the one that keeps the rows and so knows the old ones."""
         found = [step]
         while self.stored(found[-1]) is None and self.steps[self.steps[found[-1]].parents[0]].table:
             found.append(self.steps[found[-1]].parents[0])
         return found
+
+
+def _source(step: Step) -> Source | None:
+    return step.meaning if isinstance(step.meaning, Source) else None
+
+
+def _takes_null_keys(step: Step) -> bool:
+    return isinstance(step.meaning, StreamTableJoin) and step.meaning.left
 
 
 def _storing(step: Step, store: str) -> Step:

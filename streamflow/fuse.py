@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FunctionType, TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from streamflow.forms import Form, settle
 from streamflow.operators.contract import Emit, StreamTime
@@ -108,8 +108,7 @@ def _functions(step: Step, emits: tuple[Emit, ...], sub: SubTopology, form: Form
         emit = emits if getattr(meaning, "fans_out", False) else _all(emits)
         built = meaning.build(emit, _Scope(step, form, host))
         emits = (*emits, emit) if callable(emit) else emits
-    functions: Any = built if isinstance(built, tuple) else (built,) * len(step.parents)
-    each: tuple[Emit, ...] = functions
+    each = cast("tuple[Emit, ...]", built if isinstance(built, tuple) else (built,) * len(step.parents))
     for function in each:
         if function not in emits:
             _name(function, step.name)

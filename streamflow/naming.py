@@ -59,7 +59,7 @@ KAFKA_WORDS = {
 
 
 Around = tuple[str, str, str]
-"""The filter, the sink and the source around a repartition topic; no filter where its name is empty."""
+"""The filter, the sink and the source around a repartition topic. The changes of a regrouped table have no filter."""
 
 
 _STEP_FIRST = {"to-table", "table-filter", "table-filter-not", "table-map-values"}
@@ -81,7 +81,7 @@ class Naming(Protocol):
         """The names of a table's source step, of its own step, and of its store."""
         ...
 
-    def repartition(self, topic: str, given: bool, filtered: bool = True) -> Around:
+    def repartition(self, topic: str, given: bool) -> Around:
         """The names around the repartition topic ``topic``; ``given`` says that the user named it."""
         ...
 
@@ -91,9 +91,7 @@ class Naming(Protocol):
         """The aggregation of a regrouped table: its step, its store, its repartition topic and what is around that."""
         ...
 
-    def joined(
-        self, word: str, anchor: str, name: str | None, parent: str, filtered: bool
-    ) -> tuple[str, str, Around]:
+    def joined(self, word: str, anchor: str, name: str | None, parent: str) -> tuple[str, str, Around]:
         """A join whose stream is sent through a repartition topic first: its step, that topic and what is around it."""
         ...
 
@@ -119,19 +117,19 @@ class Stable:
         step, kept = self.stateful("table", topic, name, store)
         return self._free(f"{step}-source"), step, kept
 
-    def repartition(self, topic: str, given: bool, filtered: bool = True) -> Around:
-        return _around(topic, filtered)
+    def repartition(self, topic: str, given: bool) -> Around:
+        return _around(topic)
 
     def regrouped(
         self, word: str, anchor: str, name: str | None, store: str | None, topic: str | None
     ) -> tuple[str, str, str, Around]:
         step, kept = self.stateful(word, anchor, name, store)
         topic = kept if topic is None else topic
-        return step, kept, topic, _around(topic, False)
+        return step, kept, topic, ("", *_around(topic)[1:])
 
-    def joined(self, word: str, anchor: str, name: str | None, parent: str, filtered: bool) -> tuple[str, str, Around]:
+    def joined(self, word: str, anchor: str, name: str | None, parent: str) -> tuple[str, str, Around]:
         step = self.step(word, anchor, name)
-        return step, step, _around(step, filtered)
+        return step, step, _around(step)
 
     def branch(self, split: str, branch: str) -> str:
         return legal(f"{split}{branch}" if split.endswith("-") else f"{split}-{branch}")
@@ -172,9 +170,9 @@ class KafkaStreams:
         source = self.step("source", topic, None if name is None else f"{name}-source")
         return source, self.step("table", topic, name), legal(kept)
 
-    def repartition(self, topic: str, given: bool, filtered: bool = True) -> Around:
+    def repartition(self, topic: str, given: bool) -> Around:
         sink, dropping, source = self.step("sink", ""), self.step("filter", ""), self.step("source", "")
-        return _around(topic, filtered) if given else (dropping if filtered else "", sink, source)
+        return _around(topic) if given else (dropping, sink, source)
 
     def regrouped(
         self, word: str, anchor: str, name: str | None, store: str | None, topic: str | None
@@ -184,9 +182,9 @@ class KafkaStreams:
         around = "", self.step("sink", ""), self.step("source", "")
         return self.step(word, anchor, name), kept, kept if topic is None else topic, around
 
-    def joined(self, word: str, anchor: str, name: str | None, parent: str, filtered: bool) -> tuple[str, str, Around]:
+    def joined(self, word: str, anchor: str, name: str | None, parent: str) -> tuple[str, str, Around]:
         topic = parent if name is None else name
-        around = self.repartition(topic, name is not None, filtered)
+        around = self.repartition(topic, name is not None)
         return self.step(word, anchor, name), topic, around
 
     def branch(self, split: str, branch: str) -> str:
@@ -201,9 +199,9 @@ class KafkaStreams:
         return f"{self._next - 1:010d}"
 
 
-def _around(topic: str, filtered: bool) -> Around:
+def _around(topic: str) -> Around:
     name = f"{topic}-repartition"
-    return f"{name}-filter" if filtered else "", f"{name}-sink", f"{name}-source"
+    return f"{name}-filter", f"{name}-sink", f"{name}-source"
 
 
 def legal(name: str) -> str:

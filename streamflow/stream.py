@@ -436,7 +436,7 @@ class KStream(Generic[K, V]):
         builder, stream, left = self._builder, self, word == "left-join"
         same_builder(builder, [table], name or word)
         if self._rekeyed:
-            step, topic, around = builder.naming.joined(word, self._anchor, name, self._step, not left)
+            step, topic, around = builder.naming.joined(word, self._anchor, name, self._step)
         else:
             step, topic, around = self._name(word, name), "", ("", "", "")
         f = arity(joiner, "joiner", step)

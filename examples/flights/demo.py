@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -88,12 +89,12 @@ def view(now: Progress, began: float, http: str) -> Table:
     shown.add_row("flights read", ProgressBar(now.of or 1, now.flights, width=40), f"{now.flights:,} of {now.of:,}")
     shown.add_row("waiting", f"{now.waiting:,} records, those between the steps too")
     shown.add_row("written", f"{now.written:,} records, {now.written / seconds:,.0f} a second")
-    shown.add_row("running for", f"{seconds:.0f} s, two workers; look inside at {http}")
+    shown.add_row("running for", f"{seconds:.0f} s, two workers; one of them answers at {http}")
     return shown
 
 
-async def watch(workers: asyncio.subprocess.Process, broker: str, http: str) -> float:
-    """Show the workers until they end; gives the seconds they took."""
+async def watch(workers: asyncio.subprocess.Process, broker: str, http: str) -> None:
+    """Show the workers until they end."""
     log = open_log(broker)
     await log.start()
     began = time.monotonic()
@@ -107,25 +108,25 @@ async def watch(workers: asyncio.subprocess.Process, broker: str, http: str) -> 
             last = await progress(log)
     finally:
         await log.close()
-    if workers.returncode:
-        raise SystemExit(f"the workers ended with {workers.returncode}")
     console.print(
         f"{last.flights:,} flights read and {last.written:,} records written in {took:.1f} s by two workers "
         f"({last.waiting} left waiting)"
     )
-    return took
 
 
 async def run(home: Path, broker: str, http: str) -> None:
     """``streamflow run`` with two workers, until everything is processed."""
     options = ["--broker", broker, "--state-dir", str(home / "state"), "--http", http, "--workers", "2", "--until-idle"]
-    workers = await asyncio.create_subprocess_exec(*STREAMFLOW, "run", APP, *options, cwd=ROOT)
+    with (home / "workers.log").open("w") as said:  # what they say would draw over the view
+        workers = await asyncio.create_subprocess_exec(*STREAMFLOW, "run", APP, *options, cwd=ROOT, stderr=said)
     try:
         await watch(workers, broker, f"http://{http}/")
     finally:
         if workers.returncode is None:
             workers.terminate()
             await workers.wait()
+    if workers.returncode:
+        raise SystemExit(f"{(home / 'workers.log').read_text()}the workers ended with {workers.returncode}")
 
 
 def ranking(outcome: Outcome, folder: Path) -> Table:
@@ -148,6 +149,15 @@ def ranking(outcome: Outcome, folder: Path) -> Table:
     both = Table.grid(padding=(0, 4))
     both.add_row(left, right)
     return both
+
+
+def how_to_look(home: Path, http: str) -> str:
+    """Commands that start a worker over what the demo left, and ask it."""
+    command, place = (os.path.relpath(path) for path in (Path(sys.executable).with_name("streamflow"), home))
+    return (
+        f"  {command} run {APP} --broker embedded://{place}/log --state-dir {place}/state --http {http}\n"
+        f"  curl {http}/stores/airline-delays/keys/UA"
+    )
 
 
 def main() -> None:
@@ -177,6 +187,7 @@ def main() -> None:
     console.print(
         f"checked in {took:.1f} s: all {outcome.records:,} output records are as the CSV files imply", style="green"
     )
+    print(f"\nlook inside:\n{how_to_look(home, asked.http)}")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def by_last_letter(topic: str, key: Any, value: bytes, partitions: int) -> int:
 
 def make_plan() -> Plan:
     """See the module."""
-    count = WindowCount("clicks", tumbling("1m"), "on_update")
+    count = WindowCount("clicks", tumbling("1m", grace="59m"), "on_update")
     clicks = StoreSpec("clicks", "window", text, number, base="memory", retention_ms=3_600_000, window_ms=MINUTE)
     subs = [
         *(sub for name, key in KEYED.items() for sub in _table(name, key)),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from streamflow.functions import Function, arity
 from streamflow.fuse import fuse
-from streamflow.operators.contract import Operator, StreamTime
+from streamflow.operators.contract import Emit, Operator, Passing, Scope, StreamTime
 from streamflow.plan import SubTopology
 from streamflow.record import Headers
 from streamflow.runtime.context import Context
@@ -122,3 +123,21 @@ class Bench:
 
     def outlet(self, topic: str) -> Outlet:
         return self.outbox.outlet(topic)
+
+
+@dataclass(frozen=True)
+class OldAndNew(Passing):
+    """The end of a table edge: keeps ``(key, new, old)`` of each change."""
+
+    seen: list[Any]
+
+    @property
+    def reads_key(self) -> bool:
+        return True
+
+    @property
+    def reads_value(self) -> bool:
+        return True
+
+    def build(self, emit: Emit, scope: Scope) -> Emit:
+        return lambda key, new, old, timestamp: self.seen.append((key, new, old))

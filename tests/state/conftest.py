@@ -53,7 +53,11 @@ def serdes() -> Serdes:
 def expect() -> Callable[..., Expectation]:
     def make(**changes: Any) -> Expectation:
         said: dict[str, Any] = {
-            "app_id": "shop", "store": "counts", "changelog": "shop-counts-changelog", "partition": 0, "now_ms": 1_000
+            "app_id": "shop",
+            "store": "counts",
+            "changelog": "shop-counts-changelog",
+            "partition": 0,
+            "now_ms": 1_000,
         }
         return Expectation(**{**said, **changes})
 
@@ -64,8 +68,14 @@ def expect() -> Callable[..., Expectation]:
 def meta() -> Callable[..., Meta]:
     def make(position: int, **changes: Any) -> Meta:
         said: dict[str, Any] = {
-            "app_id": "shop", "store": "counts", "changelog": "shop-counts-changelog", "partition": 0,
-            "position": position, "commit_seq": position, "written_at": 1_000, "inputs": {"orders": {0: position}},
+            "app_id": "shop",
+            "store": "counts",
+            "changelog": "shop-counts-changelog",
+            "partition": 0,
+            "position": position,
+            "commit_seq": position,
+            "written_at": 1_000,
+            "inputs": {"orders": {0: position}},
         }
         return Meta(**{**said, **changes})
 
@@ -101,9 +111,7 @@ def window(base: Base, serdes: Serdes) -> Callable[..., Store]:
     """A window store over each base, windows of 10 ms kept for 30 unless the fields of its spec say otherwise."""
 
     def make(*, undo: list[Any] | None = None, over: Base | None = None, **spec: Any) -> Store:
-        said: dict[str, Any] = {
-            "key": serdes.text, "value": serdes.text, "window_ms": 10, "retention_ms": 30, **spec
-        }
+        said: dict[str, Any] = {"key": serdes.text, "value": serdes.text, "window_ms": 10, "retention_ms": 30, **spec}
         return Store(StoreSpec("counts", "window", **said), over or base, undo=undo)
 
     return make

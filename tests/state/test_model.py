@@ -20,7 +20,21 @@ from streamflow.state.rocksdb import RocksBase
 from streamflow.state.spec import StoreSpec
 from streamflow.state.store import Store
 
-AWKWARD = [b"", b"\x00", b"\x00\x00", b"\xff", b"\xff\xff", b"a", b"a\x00", b"aa", b"ab", b"a\xff", b"b", RESERVED, RESERVED + b"m"]
+AWKWARD = [
+    b"",
+    b"\x00",
+    b"\x00\x00",
+    b"\xff",
+    b"\xff\xff",
+    b"a",
+    b"a\x00",
+    b"aa",
+    b"ab",
+    b"a\xff",
+    b"b",
+    RESERVED,
+    RESERVED + b"m",
+]
 KEYS = st.one_of(st.sampled_from(AWKWARD), st.binary(max_size=3))
 VALUES = st.one_of(st.none(), st.binary(max_size=3))
 PACE = ["commit", "freeze", "flush", "drop", "crash", "mark", "rollback"]
@@ -109,10 +123,13 @@ def test_a_key_value_store_is_a_sorted_dict(
             match step:
                 case ("put", key, data, timestamp):
                     run.handle.put_pair(key, data, timestamp)
-                    now = {k: v for k, v in now.items() if k != key} | ({} if data is None else {key: (data, timestamp)})
+                    now = {k: v for k, v in now.items() if k != key} | (
+                        {} if data is None else {key: (data, timestamp)}
+                    )
                 case ("range", low, high, reverse):
                     wanted = [
-                        pair for pair in sorted(now.items(), reverse=reverse)
+                        pair
+                        for pair in sorted(now.items(), reverse=reverse)
                         if (low is None or low <= pair[0]) and (high is None or pair[0] <= high)
                     ]
                     assert list(run.handle.range(low, high, reverse, with_timestamps=True)) == wanted

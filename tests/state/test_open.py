@@ -48,7 +48,12 @@ def test_a_new_base_is_empty_and_says_whose_it_is(tmp_path: Path, expect: Expect
     base.close()
 
     assert reason is None
-    assert (meta.app_id, meta.store, meta.changelog, meta.incarnation) == ("shop", "counts", "shop-counts-changelog", "i")
+    assert (meta.app_id, meta.store, meta.changelog, meta.incarnation) == (
+        "shop",
+        "counts",
+        "shop-counts-changelog",
+        "i",
+    )
     assert _open(tmp_path / "app" / "task" / "counts", expect(log_end=5)) == ({}, 0, None)
 
 
@@ -245,7 +250,9 @@ def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(small_disk: Path, 
     written = 0
     with pytest.raises(StoreStalled, match="disk is full"):
         while written < 1_000:
-            meta = Meta(app_id="shop", store="counts", changelog="shop-counts-changelog", partition=0, position=written + 1)
+            meta = Meta(
+                app_id="shop", store="counts", changelog="shop-counts-changelog", partition=0, position=written + 1
+            )
             base.write([(b"%06d-%d" % (written, row), os.urandom(100)) for row in range(100)], encode(meta))
             written += 1
     assert base.get(b"000000-0") is not None

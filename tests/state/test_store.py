@@ -264,7 +264,9 @@ def test_a_large_flush_goes_in_parts_and_the_last_sets_the_position(
     store.flush(0)
 
     assert [(rows, m.position, m.flushing_to) for rows, m, _ in base.batches] == [
-        (10, 0, 25), (10, 0, 25), (5, 25, None)
+        (10, 0, 25),
+        (10, 0, 25),
+        (5, 25, None),
     ]
 
 
