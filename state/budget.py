@@ -35,7 +35,7 @@ class Budget:
         self._stores: WeakSet[Buffered] = WeakSet()
 
     def shared(self, make: Callable[[int], Any]) -> Any:
-        """The objects that hold the budget (cache, buffer manager), made by ``make(total_bytes)`` when first asked for."""
+        """Cache and buffer manager, made by ``make(total_bytes)`` when first asked for."""
         if self._shared is None:
             self._shared = make(self.total_bytes)
         return self._shared

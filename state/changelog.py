@@ -10,7 +10,20 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from streamflow.errors import LogCorrupt
-from streamflow.state.keys import META_KEY, RESERVED, SEGMENT, SEQ, START, escape, pack_int64, pack_segment, unescape
+from streamflow.state.keys import (
+    KEY_END,
+    META_KEY,
+    RESERVED,
+    SEGMENT,
+    SEQ,
+    START,
+    escape,
+    pack_int64,
+    pack_segment,
+    plain,
+    sortable,
+    unescape,
+)
 from streamflow.state.layers import Layer, Pair
 from streamflow.state.meta import Meta, encode, for_changelog
 
@@ -42,9 +55,16 @@ def key_value_records(rows: Mapping[bytes, Pair], serialize: Callable[[Any], byt
     ]
 
 
-def window_records(rows: Mapping[bytes, Pair], row_of: Callable[[Pair], bytes | None]) -> list[RawRecord]:
+def window_records(
+    rows: Mapping[bytes, Pair], row_of: Callable[[Pair], bytes | None], *, duplicates: bool
+) -> list[RawRecord]:
     """One record a row: the value as on disk, for these topics are stamped with the time of appending."""
-    return [(escape(key[SEGMENT:]), row_of(pair), pair[1], _NO_HEADERS) for key, pair in rows.items()]
+    behind = -START - (SEQ if duplicates else 0)
+    key_end = behind - len(KEY_END)
+    return [
+        (escape(plain(row[SEGMENT:key_end]) + row[behind:]), row_of(pair), pair[1], _NO_HEADERS)
+        for row, pair in rows.items()
+    ]
 
 
 class Absorbed(NamedTuple):
@@ -110,7 +130,7 @@ def absorb_window(
             segment = segments[start] = pack_segment(int.from_bytes(start, "big") // segment_ms)
             if start > top:
                 top = start
-        rows[segment + key] = record.value
+        rows[segment + sortable(key[:first]) + KEY_END + key[first:]] = record.value
         latest = key
     observed = int.from_bytes(top, "big") if top else -1
     following = (int.from_bytes(latest[-SEQ:], "big") + 1) % 2 ** (8 * SEQ) if duplicates and latest else None

@@ -4,9 +4,11 @@ On disk, in the one column family of a store (integers are big endian, so that b
 
     00                                the store's meta record (meta.py)
     01 | key                          a row of a key-value store
-    01 | segment | key | start        a row of a window store
-    01 | segment | key | start | seq  ... that keeps duplicates
+    01 | segment | sortable key | 00 | start          a row of a window store
+    01 | segment | sortable key | 00 | start | seq    ... that keeps duplicates
 
+    sortable  the key with each 00 as 00 ff: rows then sort by key, start and seq, whatever bytes a key has,
+              and no key's rows lie among another's
     segment   uint64  start // segment_ms: a whole segment expires as one range
     start     int64   start of the window in milliseconds, never negative
     seq       uint32  tells values of one key and start apart, in the order they came
@@ -18,9 +20,6 @@ In a changelog, and in the memory layers above the base (which have no first byt
     key | start [| seq]     value as on disk                              window store
     RESERVED | "m"          a meta record
     RESERVED | "k" | rest   a row whose key begins with RESERVED; every other key stands as it is
-
-Two keys of which one begins with the other sort in a window store as these formats say, not as the keys
-alone would: readers bound a scan with `high_start` and then compare the key itself.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ pack_uint32: Callable[[int], bytes] = _UINT32.pack
 SEGMENT = 8
 START = 8
 SEQ = 4
+KEY_END = b"\x00"
 _REMEMBERED = 50_000
 
 
@@ -76,10 +76,11 @@ def segment_length(retention_ms: int) -> int:
 
 
 class Starts(dict[int, tuple[bytes, bytes]]):
-    """window start -> (segment, start) as bytes, packed once a start; forgets all when it has grown large.
+    """window start -> what stands before and behind the key, packed once a start; forgets all when it is large.
 
-    >>> Starts(60_000, "counts")[60_001]
-    (b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01', b'\\x00\\x00\\x00\\x00\\x00\\x00\\xeaa')
+    >>> before, behind = Starts(60_000, "counts")[60_001]
+    >>> before.hex(), behind.hex()
+    ('0000000000000001', '00000000000000ea61')
     """
 
     def __init__(self, segment_ms: int, store: str) -> None:
@@ -96,7 +97,7 @@ class Starts(dict[int, tuple[bytes, bytes]]):
             raise StateError(
                 f"store '{self._store}': a window cannot start at {start!r}; starts are milliseconds, 0 or later"
             ) from None
-        self[start] = packed = (both[:SEGMENT], both[SEGMENT:])
+        self[start] = packed = (both[:SEGMENT], KEY_END + both[SEGMENT:])
         return packed
 
 
@@ -105,18 +106,20 @@ def pack_segment(segment: int) -> bytes:
     return _UINT64.pack(segment)
 
 
+def sortable(key: bytes) -> bytes:
+    """A key such that, with `KEY_END` behind it, it sorts as the key does whatever follows.
+
+    >>> sortable(b"a") + KEY_END < sortable(b"a\\x00") + KEY_END < sortable(b"b") + KEY_END
+    True
+    """
+    return key.replace(b"\x00", b"\x00\xff")
+
+
+def plain(key: bytes) -> bytes:
+    """The key of its sortable form."""
+    return key.replace(b"\x00\xff", b"\x00")
+
+
 def unpack_start(row: bytes, end: int) -> int:
     """The start that lies in the eight bytes before ``end`` (negative: counted from the row's end; 0: the end)."""
     return int.from_bytes(row[end - START : end or None], "big")
-
-
-def high_start(key: bytes, last: bytes) -> bytes:
-    """A bound above every ``k | start`` with ``k <= key`` and ``start <= last`` (``last`` as packed bytes).
-
-    A key that ``key`` begins with is smaller than it, yet with a start behind it may sort above it.
-
-    >>> high_start(b"b", bytes(8)) > b"a" + b"\\xff" * 8
-    True
-    """
-    tail = last + b"\xff" * (SEQ + 1)
-    return max(key[:length] + tail for length in range(len(key) + 1))

@@ -7,6 +7,7 @@ overlay: a hit costs one look-up in a dict.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from streamflow.errors import StateError
@@ -64,6 +65,18 @@ class KeyValueView(Generic[K, V]):
     def all(self, reverse: bool = False, *, with_timestamps: bool = False) -> Iterator[tuple[K, Any]]:
         """Every row."""
         return self._rows(b"", None, reverse, with_timestamps)
+
+    def page(self, low: bytes, high: bytes | None, rows: int) -> tuple[list[tuple[K, tuple[V, int]]], bytes | None]:
+        """Up to ``rows`` rows as ``(key, (value, timestamp))`` with key bytes ``low <= key < high``, and where the next
+        page begins (None: this was the last). Takes as long as it is large, however much lies in memory; a page may
+        be short, or empty, before the last one.
+        """
+        key_out, value_of = self._form.key_out, self._form.value
+        end = self._layers.stride(low, high, rows)
+        found = list(islice(self._scan(low, end, False), rows))
+        following = found[-1][0] + b"\x00" if len(found) == rows else None if end == high else end
+        page: Any = [(key if key_out is None else key_out(key), (value_of(pair[0]), pair[1])) for key, pair in found]
+        return page, following
 
     def approximate_size(self) -> int:
         """Roughly how many rows: what the base tells, and every changed key as if it were new."""

@@ -86,6 +86,22 @@ class Layer(dict[bytes, V]):
         >>> layer.between(b"a", b"c")
         [b'a', b'b']
         """
+        keys = self._in_order()
+        first = bisect_left(keys, low)
+        return keys[first : len(keys) if high is None else bisect_left(keys, high, first)]
+
+    def behind(self, low: bytes, count: int) -> bytes | None:
+        """The key ``count`` places behind the first one from ``low`` on; None if there are not so many.
+
+        >>> layer = Layer(); layer.update({b"b": 2, b"a": 1, b"c": 3})
+        >>> layer.behind(b"aa", 1), layer.behind(b"aa", 2)
+        (b'c', None)
+        """
+        keys = self._in_order()
+        at = bisect_left(keys, low) + count
+        return keys[at] if at < len(keys) else None
+
+    def _in_order(self) -> list[bytes]:
         keys = self._sorted
         if keys is None:
             keys = self._sorted = sorted(self)
@@ -97,8 +113,7 @@ class Layer(dict[bytes, V]):
             else:
                 keys.extend(newest)
                 keys.sort()
-        first = bisect_left(keys, low)
-        return keys[first : len(keys) if high is None else bisect_left(keys, high, first)]
+        return keys
 
     def forget(self, key: bytes) -> None:
         """Remove a row, if it is there."""
@@ -217,6 +232,11 @@ class Layers:
             return _merged(sorted(above, reverse=reverse), above, below, reverse, self.decode)
         decode = self.decode
         return ((key, decode(row)) for key, row in below)
+
+    def stride(self, low: bytes, high: bytes | None, rows: int) -> bytes | None:
+        """A bound up to ``high``, such that no committed layer has more than ``rows`` keys from ``low`` to it."""
+        bounds = [high, self.committed.behind(low, rows), self.sinking.behind(low, rows)]
+        return min((bound for bound in bounds if bound is not None), default=None)
 
     def freeze(self) -> None:
         """Set the overlay aside for a commit; what comes next goes into an empty one."""

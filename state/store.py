@@ -137,7 +137,7 @@ class Store:
         aside, or else of everything."""
         rows = self._layers.frozen if self._set_aside else self._layers.overlay
         if self.spec.kind == "window":
-            return changelog.window_records(rows, self._layers.encode)
+            return changelog.window_records(rows, self._layers.encode, duplicates=self.spec.duplicates)
         return changelog.key_value_records(rows, self.spec.value.serialize if self._objects else None)
 
     def freeze(self) -> None:

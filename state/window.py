@@ -15,14 +15,16 @@ from streamflow.record import Windowed
 from streamflow.state.forms import Form
 from streamflow.state.horizon import Horizon
 from streamflow.state.keys import (
+    KEY_END,
     SEGMENT,
     SEQ,
     START,
     Starts,
-    high_start,
     pack_int64,
     pack_segment,
     pack_uint32,
+    plain,
+    sortable,
     unpack_start,
 )
 from streamflow.state.keyvalue import Scan
@@ -33,7 +35,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 Rows = Iterator[tuple[bytes, Pair]]
-_ABOVE = b"\xff" * (SEQ + 1)
+_ABOVE = b"\xff" * (SEQ + 1)  # behind a start: above every sequence number
+_LAST = b"\x80"  # behind the end of a key: above every start, which are no negative numbers
 _SEQUENCES = 2 ** (8 * SEQ)
 
 
@@ -97,19 +100,17 @@ class WindowView(Generic[K, V]):
         with_timestamps: bool = False,
     ) -> Iterator[tuple[Windowed[K], Any]]:
         """``(Windowed(key, start, end), value)`` of the keys ``low <= key <= high``."""
-        begin = b"" if low is None else self._form.key(low)
-        end = None if high is None else self._form.key(high)
-        return self._of_keys(begin, end, first, last, reverse, with_timestamps)
+        return self._of_keys(low, high, first, last, reverse, with_timestamps)
 
     def fetch_all(
         self, first: int | None = None, last: int | None = None, reverse: bool = False, *, with_timestamps: bool = False
     ) -> Iterator[tuple[Windowed[K], Any]]:
         """``(Windowed(key, start, end), value)`` of every key."""
-        return self._of_keys(b"", None, first, last, reverse, with_timestamps)
+        return self._of_keys(None, None, first, last, reverse, with_timestamps)
 
     def all(self, reverse: bool = False, *, with_timestamps: bool = False) -> Iterator[tuple[Windowed[K], Any]]:
         """Every row that has not expired."""
-        return self._of_keys(b"", None, None, None, reverse, with_timestamps)
+        return self._of_keys(None, None, None, None, reverse, with_timestamps)
 
     def approximate_size(self) -> int:
         """Roughly how many rows, expired ones that still lie on disk among them."""
@@ -130,51 +131,47 @@ class WindowView(Generic[K, V]):
         self, key: bytes, first: int | None, last: int | None, reverse: bool, with_timestamps: bool
     ) -> Iterator[tuple[int, Any]]:
         low, high, segments = self._segments(first, last, reverse)
-        begin, end = key + pack_int64(low), key + (pack_int64(high) + _ABOVE if segments else b"")
+        if not segments:
+            return iter(())
+        stem = sortable(key) + KEY_END
+        begin, end = stem + pack_int64(low), stem + pack_int64(high) + _ABOVE
         scan = self._scan
         scans = [scan(at + begin, at + end, reverse) for at in map(pack_segment, segments)]
-        return self._starts_of(scans, SEGMENT + len(key) + START + self._behind, with_timestamps)
+        return self._starts_of(scans, with_timestamps)
 
-    def _starts_of(self, scans: list[Rows], length: int, with_timestamps: bool) -> Iterator[tuple[int, Any]]:
+    def _starts_of(self, scans: list[Rows], with_timestamps: bool) -> Iterator[tuple[int, Any]]:
         value_of, behind = self._form.value_out, -self._behind
         for rows in scans:
             for row, (value, timestamp) in rows:
-                # A longer key that begins with this one and a start may lie in between.
-                if len(row) == length:
-                    if value_of is not None:
-                        value = value_of(value)
-                    yield unpack_start(row, behind), ((value, timestamp) if with_timestamps else value)
+                if value_of is not None:
+                    value = value_of(value)
+                yield unpack_start(row, behind), ((value, timestamp) if with_timestamps else value)
 
     def _of_keys(
-        self,
-        low_key: bytes,
-        high_key: bytes | None,
-        first: int | None,
-        last: int | None,
-        reverse: bool,
-        with_timestamps: bool,
+        self, low: K | None, high: K | None, first: int | None, last: int | None, reverse: bool, with_timestamps: bool
     ) -> Iterator[tuple[Windowed[K], Any]]:
-        low, high, segments = self._segments(first, last, reverse)
+        earliest, latest, segments = self._segments(first, last, reverse)
+        begin = b"" if low is None else sortable(self._form.key(low)) + KEY_END
+        end = None if high is None else sortable(self._form.key(high)) + KEY_END + _LAST
         scan = self._scan
-        if high_key is None:
-            scans = [scan(pack_segment(at) + low_key, pack_segment(at + 1), reverse) for at in segments]
+        if end is None:
+            scans = [scan(pack_segment(at) + begin, pack_segment(at + 1), reverse) for at in segments]
         else:
-            above = high_start(high_key, pack_int64(high)) if segments else b""
-            scans = [scan(at + low_key, at + above, reverse) for at in map(pack_segment, segments)]
-        return self._windows_of(scans, low_key, high_key, low, high, with_timestamps)
+            scans = [scan(at + begin, at + end, reverse) for at in map(pack_segment, segments)]
+        return self._windows_of(scans, earliest, latest, with_timestamps)
 
     def _windows_of(
-        self, scans: list[Rows], low_key: bytes, high_key: bytes | None, low: int, high: int, with_timestamps: bool
+        self, scans: list[Rows], earliest: int, latest: int, with_timestamps: bool
     ) -> Iterator[tuple[Windowed[K], Any]]:
         key_of, value_of, window_ms = self._form.key_out, self._form.value_out, self._spec.window_ms
         behind = -self._behind
-        key_end = behind - START
+        key_end = behind - START - len(KEY_END)
         for rows in scans:
             for row, (value, timestamp) in rows:
                 start = unpack_start(row, behind)
-                key: Any = row[SEGMENT:key_end]
-                if not low <= start <= high or key < low_key or (high_key is not None and key > high_key):
+                if not earliest <= start <= latest:
                     continue
+                key: Any = plain(row[SEGMENT:key_end])
                 if key_of is not None:
                     key = key_of(key)
                 if value_of is not None:
@@ -235,7 +232,7 @@ def _getter(
         if start < sight()[0]:
             return None
         segment, tail = starts[start]
-        return find(segment + (key if key_raw else to_key(key)) + tail)
+        return find(segment + sortable(key if key_raw else to_key(key)) + tail)
 
     if value_out is None:
         return get_pair
@@ -265,7 +262,7 @@ def _putter(
         elif start < horizon.floor:
             return False
         segment, tail = starts[start]
-        row = segment + (key if key_raw else to_key(key)) + tail
+        row = segment + sortable(key if key_raw else to_key(key)) + tail
         if duplicates:
             row += pack_uint32(horizon.sequence)
             horizon.sequence = (horizon.sequence + 1) % _SEQUENCES

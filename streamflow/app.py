@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypeVar, overload
 
-from streamflow.builder import Builder, Known
+from streamflow.builder import Builder, Known, at_least_one
 from streamflow.clock import Duration
 from streamflow.errors import TopologyError
 from streamflow.functions import contextual
 from streamflow.naming import anchor_of, legal
+from streamflow.operators.contract import Context
 from streamflow.operators.table_source import TableSource
 from streamflow.serdes import Serde, Typed, raw, serde_of
 from streamflow.settings import Guarantee, NamingStyle, Policy, Settings, settings
@@ -27,6 +29,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 Topics = str | Sequence[str] | re.Pattern[str]
+When = int | datetime | None
+Timestamp = Callable[[K, V], When] | Callable[[V], When] | Callable[[K, V, Context], When]
+"""When a record happened: milliseconds since the epoch, an aware datetime, or None to drop it."""
 OffsetReset = Literal["earliest", "latest", "fail"]
 
 
@@ -124,34 +129,33 @@ class App:
         >>> orders.value.name
         'float64'
         """
-        if partitions is not None and (not isinstance(partitions, int) or partitions < 1):
-            raise TopologyError(f"topic '{name}': partitions is {partitions!r}; it must be a whole number of at least 1")
+        at_least_one(partitions, f"topic '{name}'")
         self._builder.add_topic(NewTopic(legal(name), partitions or 0, dict(config or {})))
         return Topic(name, serde_of(key), serde_of(value))
 
     @overload
     def stream(
-        self, topic: Topic[K, V], *, timestamp: Callable[..., Any] | None = None,
+        self, topic: Topic[K, V], *, timestamp: Timestamp[K, V] | None = None,
         offset_reset: OffsetReset = "earliest", name: str | None = None,
     ) -> KStream[K, V]: ...  # fmt: skip
     @overload
     def stream(
-        self, topic: Topics, *, timestamp: Callable[..., Any] | None = None,
+        self, topic: Topics, *, timestamp: Timestamp[bytes, bytes] | None = None,
         offset_reset: OffsetReset = "earliest", name: str | None = None,
     ) -> KStream[bytes, bytes]: ...  # fmt: skip
     @overload
     def stream(
-        self, topic: Topics, *, value: Typed[V], timestamp: Callable[..., Any] | None = None,
+        self, topic: Topics, *, value: Typed[V], timestamp: Timestamp[bytes, V] | None = None,
         offset_reset: OffsetReset = "earliest", name: str | None = None,
     ) -> KStream[bytes, V]: ...  # fmt: skip
     @overload
     def stream(
-        self, topic: Topics, *, key: Typed[K], timestamp: Callable[..., Any] | None = None,
+        self, topic: Topics, *, key: Typed[K], timestamp: Timestamp[K, bytes] | None = None,
         offset_reset: OffsetReset = "earliest", name: str | None = None,
     ) -> KStream[K, bytes]: ...  # fmt: skip
     @overload
     def stream(
-        self, topic: Topics, *, key: Typed[K], value: Typed[V], timestamp: Callable[..., Any] | None = None,
+        self, topic: Topics, *, key: Typed[K], value: Typed[V], timestamp: Timestamp[K, V] | None = None,
         offset_reset: OffsetReset = "earliest", name: str | None = None,
     ) -> KStream[K, V]: ...  # fmt: skip
     def stream(
@@ -173,13 +177,13 @@ class App:
 
     @overload
     def table(
-        self, topic: Topic[K, V], *, store: str | None = None, timestamp: Callable[..., Any] | None = None,
+        self, topic: Topic[K, V], *, store: str | None = None, timestamp: Timestamp[K, V] | None = None,
         name: str | None = None,
     ) -> KTable[K, V]: ...  # fmt: skip
     @overload
     def table(
         self, topic: str, *, key: Typed[K], value: Typed[V], store: str | None = None,
-        timestamp: Callable[..., Any] | None = None, name: str | None = None,
+        timestamp: Timestamp[K, V] | None = None, name: str | None = None,
     ) -> KTable[K, V]: ...  # fmt: skip
     def table(
         self, topic: str | Topic[Any, Any], *, key: Any = None, value: Any = None, store: str | None = None,
@@ -213,12 +217,14 @@ class App:
         run_app(self, **options)
 
     def _source(
-        self, step: str, topic: Any, topics: tuple[str, ...], pattern: re.Pattern[str] | None, key: Any, value: Any,
+        self, step: str, topic: Topics | Topic[Any, Any], topics: tuple[str, ...], pattern: re.Pattern[str] | None, key: Any, value: Any,
         timestamp: Callable[..., Any] | None, offset_reset: OffsetReset,
     ) -> Source:  # fmt: skip
         declared = topic if isinstance(topic, Topic) else None
         if offset_reset not in ("earliest", "latest", "fail"):
-            raise TopologyError(f"step '{step}': offset_reset is {offset_reset!r}; write 'earliest', 'latest' or 'fail'")
+            raise TopologyError(
+                f"step '{step}': offset_reset is {offset_reset!r}; write 'earliest', 'latest' or 'fail'"
+            )
         extractor = self.settings.timestamp if timestamp is None else timestamp
         return Source(
             topics,
@@ -233,7 +239,7 @@ class App:
         return default if given is None else self._builder.serde(given, step, keyword)
 
 
-def _topics(topic: Any) -> tuple[tuple[str, ...], re.Pattern[str] | None]:
+def _topics(topic: Topics | Topic[Any, Any]) -> tuple[tuple[str, ...], re.Pattern[str] | None]:
     """The names, or the pattern, that the user wrote."""
     if isinstance(topic, Topic):
         return (topic.name,), None

@@ -224,6 +224,7 @@ class Builder:
             tuple(self._copartitions),
             dict(self.topics),
             tuple(self._unnamed),
+            "kafka_streams" if isinstance(self.naming, KafkaStreams) else "stable",
         )
 
     def _telling(self, step: Step) -> list[str]:
@@ -268,6 +269,12 @@ def _storing(step: Step, store: str) -> Step:
 
 def _with_value(meaning: Any, value: Serde[Any]) -> Any:
     return replace(meaning, value=value)
+
+
+def at_least_one(partitions: int | None, whose: str) -> None:
+    """Refuse a partition count that no topic can have."""
+    if partitions is not None and (not isinstance(partitions, int) or partitions < 1):
+        raise TopologyError(f"{whose}: partitions is {partitions!r}; it must be a whole number of at least 1")
 
 
 def caller() -> str:

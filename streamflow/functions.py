@@ -50,9 +50,11 @@ class Function:
         fn = self.fn
         if self.takes_key or self.role == "initializer":
             return fn
-        if len(_FORMS[self.role]) == 1:
-            return lambda _key, value: fn(value)
-        return lambda _key, left, right: fn(left, right)
+
+        def without_key(_key: Any, *rest: Any) -> Any:
+            return fn(*rest)
+
+        return without_key
 
 
 def arity(fn: Callable[..., Any], role: str, step: str) -> Function:

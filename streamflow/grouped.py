@@ -124,7 +124,7 @@ class KGroupedStream(Generic[K, V]):
         return self._done(step, names, Known(key, step), Known(value, step))
 
     def _prepared(self, word: str, names: _Named, sent: Serde[Any] | None) -> tuple[str, str, str, Serde[Any]]:
-        """The step, its store, the step before it, and the serde of its key; ``sent`` is what a topic between carries."""
+        """The step, its store, the step before it and the key's serde; ``sent`` is what a topic between carries."""
         builder, stream = self._builder, self._stream
         step, kept = builder.naming.stateful(word, stream._anchor, names.name, names.store)
         key = builder.need(stream._key, "key", step, "be stored")
@@ -280,7 +280,8 @@ class KGroupedTable(Generic[K, V]):
 
     def count(self, *, store: str | None = None, name: str | None = None) -> KTable[K, int]:
         """How many rows each group has now; an emptied group counts 0."""
-        return self._table("count", _Named(name, store), lambda step, kept: TableCount(kept), lambda step: int64, presence)
+        names = _Named(name, store)
+        return self._table("count", names, lambda step, kept: TableCount(kept), lambda step: int64, presence)
 
     def reduce(
         self,
@@ -290,7 +291,7 @@ class KGroupedTable(Generic[K, V]):
         store: str | None = None,
         name: str | None = None,
     ) -> KTable[K, V]:
-        """The values of each group put together by ``adder(total, value)``, taken out by ``subtractor(total, value)``."""
+        """The values of each group: ``adder(total, value)`` puts one in, ``subtractor(total, value)`` takes it out."""
         return self._table(
             "reduce",
             _Named(name, store),

@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from streamflow.errors import TopologyError
-from streamflow.topology import Sink, Source, Step, Topology, stores_of
+from streamflow.topology import Sink, Source, Step, Topology, keepers
 
 
 class Counts:
     """The topics of each source step, with full names, and what is known of their partition counts."""
 
-    def __init__(
-        self, topology: Topology, app_id: str, external: Mapping[str, int], existing: Sequence[str]
-    ) -> None:
+    def __init__(self, topology: Topology, app_id: str, external: Mapping[str, int], existing: Sequence[str]) -> None:
         self.topology = topology
         self.app_id = app_id
         self.order = {name: place for place, name in enumerate(topology.steps)}
@@ -114,7 +112,8 @@ def _check_there(counts: Counts, parts: Sequence[Sequence[str]]) -> None:
             source = counts.topology.steps[sources[0]].meaning
             assert isinstance(source, Source) and source.pattern is not None
             raise TopologyError(
-                f"step '{sources[0]}' reads the topics that match '{source.pattern.pattern}', and none does; create one first"
+                f"step '{sources[0]}' reads the topics that match '{source.pattern.pattern}', and there is none; "
+                f"create one first"
             )
 
 
@@ -151,14 +150,8 @@ def _topics(counts: Counts, step: Step) -> set[str]:
             seen.add(name)
             found.update(counts.topics.get(name, ()))
             todo.extend(counts.topology.steps[name].parents)
-            todo.extend(_keepers(counts.topology, counts.topology.steps[name]))
+            todo.extend(keepers(counts.topology, counts.topology.steps[name]))
     return found
-
-
-def _keepers(topology: Topology, step: Step) -> list[str]:
-    """The tables whose stores a step uses."""
-    used = set(stores_of(step))
-    return [each.name for each in topology.steps.values() if each.table and used & set(stores_of(each))]
 
 
 def _above(counts: Counts, parts: Sequence[Sequence[str]], topic: str) -> set[str]:

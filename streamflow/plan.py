@@ -166,10 +166,6 @@ def _sub(topology: Topology, app_id: str, counts: Counts, number: int, name: str
     )
 
 
-def _stores(step: Step) -> Iterable[str]:
-    return () if isinstance(step.meaning, Source | Sink) else step.meaning.stores
-
-
 def _fingerprint(spec: StoreSpec, steps: Iterable[Step]) -> str:
     """In words, so that a refusal can show what was and what is."""
     text = f"{spec.kind} {spec.key.name} -> {spec.value.name}"
@@ -208,4 +204,3 @@ def _changelog_config(spec: StoreSpec) -> dict[str, str]:
         "retention.ms": str(spec.retention_ms + DAY_MS),
         "message.timestamp.type": "LogAppendTime",
     }
-

@@ -189,11 +189,10 @@ class Span:
     behind: tuple[bytes, int] | None = None
 
     def bounds(self, partition: int) -> tuple[bytes, bytes | None]:
-        """The least and the greatest key to read in one partition."""
-        low, high = max(self.low, self.prefix), self.high
-        end = after(self.prefix)
-        if end is not None and (high is None or end < high):
-            high = end
+        """The least key to read in one partition, and the first behind the last."""
+        low = max(self.low, self.prefix)
+        ends = [None if self.high is None else self.high + b"\x00", after(self.prefix)]
+        high = min((end for end in ends if end is not None), default=None)
         if self.behind is not None:
             key, told = self.behind
             low = max(low, key if partition > told else key + b"\x00")
@@ -246,24 +245,16 @@ class Local:
     async def _rows_of(self, site: Site, partition: int, span: Span) -> list[Row]:
         found: list[Row] = []
         low, high = span.bounds(partition)
-        while (missing := span.limit - len(found)) > 0 and (high is None or low <= high):
-            wanted = min(missing, SLICE)
+        following: bytes | None = low
+        while following is not None and (high is None or following < high) and len(found) < span.limit:
+            if found:
+                await asyncio.sleep(0)
             with _readable(site):
                 # Opened anew for every slice: an open iterator would keep a store that is closed meanwhile locked.
-                rows = list(islice(self._scan(site, partition, low, high), wanted))
-            found.extend((key, partition, value, time) for key, (value, time) in rows if key.startswith(span.prefix))
-            if len(rows) < wanted:
-                break
-            low = rows[-1][0] + b"\x00"
-            await asyncio.sleep(0)
+                view = self.view(site, partition)
+                rows, following = view.page(following, high, min(span.limit - len(found), SLICE))
+            found.extend([(key, partition, value, time) for key, (value, time) in rows])
         return found
-
-    def _scan(self, site: Site, partition: int, low: bytes, high: bytes | None) -> Iterator[tuple[bytes, Any]]:
-        view = self.view(site, partition)
-        if site.spec.timestamped:
-            rows: Iterator[tuple[bytes, Any]] = view.range(low, high, with_timestamps=True)
-            return rows
-        return ((key, (value, 0)) for key, value in view.range(low, high))
 
     async def windows(
         self, site: Site, partitions: Sequence[int], key: bytes, first: int, last: int, limit: int

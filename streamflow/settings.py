@@ -45,8 +45,7 @@ class Settings:
     def dead_letters(self) -> bool:
         """Some policy may send a record to the dead letter topic."""
         return any(
-            policy == "dead_letter" or callable(policy)
-            for policy in (self.on_deserialize_error, self.on_process_error)
+            policy == "dead_letter" or callable(policy) for policy in (self.on_deserialize_error, self.on_process_error)
         )
 
 

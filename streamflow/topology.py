@@ -57,7 +57,7 @@ class Sink:
 
 @dataclass(frozen=True)
 class Repartition:
-    """An internal topic that moves records to the partition of their new key. ``partitions`` None: as its inputs have."""
+    """An internal topic that moves records to their new key's partition; ``partitions`` None: as its inputs have."""
 
     name: str
     partitions: int | None = None
@@ -89,6 +89,7 @@ class Topology:
     """Topics declared with `App.topic`: how they are to be made; ``partitions`` 0 where nobody said."""
     unnamed_stateful: tuple[str, ...] = ()
     """Stateful steps without a name of their own: what is renamed when the script changes around them."""
+    naming: Literal["stable", "kafka_streams"] = "stable"
 
     def describe(self) -> str:
         """Kafka Streams' text of the graph: sub-topologies, steps, stores, and who comes after whom."""
@@ -137,11 +138,18 @@ def stores_of(step: Step) -> tuple[str, ...]:
     return () if isinstance(step.meaning, Source | Sink) else tuple(step.meaning.stores)
 
 
+def keepers(topology: Topology, step: Step) -> list[str]:
+    """The tables whose stores a step uses, itself among them if it is one."""
+    used = set(stores_of(step))
+    return [each.name for each in topology.steps.values() if each.table and used & set(stores_of(each))]
+
+
 def groups(topology: Topology) -> list[list[str]]:
     """The steps of each sub-topology: connected by records, by a store, or by a topic that both read.
 
     Two source steps of one topic belong together because a task owns a partition of a topic, and commits one
-    position for it. Numbered as Kafka Streams does: by the names of the source steps, in alphabetical order.
+    position for it. They stand in the order in which they were declared; with Kafka Streams' names as there: in
+    the alphabetical order of their source steps.
     """
     joined: dict[str, str] = {}
 
@@ -162,7 +170,9 @@ def groups(topology: Topology) -> list[list[str]]:
     found: dict[str, list[str]] = {}
     for name in topology.steps:
         found.setdefault(find(name), []).append(name)
-    return sorted(found.values(), key=lambda names: _first_source(topology, names))
+    if topology.naming == "kafka_streams":
+        return sorted(found.values(), key=lambda names: _first_source(topology, names))
+    return list(found.values())
 
 
 def _shared(step: Step) -> list[tuple[str, str]]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import streamflow
+from streamflow import App, KGroupedStream, KGroupedTable, KStream, KTable, WindowedKStream
+
+OWNERS = (App, KStream, KTable, KGroupedStream, KGroupedTable, WindowedKStream)
 ROOT = Path(__file__).parents[1]
 
 
@@ -22,6 +26,14 @@ def test_links_between_the_pages_lead_somewhere() -> None:
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#]+)", page.read_text())]
     assert links
     assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_page_of_operators_tells_rightly_what_is_there() -> None:
+    there = {name for owner in OWNERS for name in dir(owner) if not name.startswith("_")} | set(streamflow.__all__)
+    rows = re.findall(r"^\| (.*?) \| .*? \| (yes|no) \|$", (ROOT / "docs" / "operators.md").read_text(), re.MULTILINE)
+    told = [(word, answer) for cell, answer in rows for word in re.findall(r"`(?:app\.)?([a-z_]+)[`(]", cell)]
+    assert len(told) > 35
+    assert [(word, answer) for word, answer in told if (word in there) != (answer == "yes")] == []
 
 
 def test_every_target_of_the_makefile_tells_what_it_does() -> None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from rich.columns import Columns
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -75,11 +78,15 @@ def feed_all(folder: Path, broker: str) -> None:
             [sys.executable, "-m", "examples.flights.feed", str(folder), topic], cwd=ROOT, stdout=subprocess.PIPE
         )
         options = ["--broker", broker, "--partitions", "4", "--format", "json", "--key", "str", "--value", "json"]
-        subprocess.run(
-            [*STREAMFLOW, "produce", topic, *options], stdin=lines.stdout, check=True, stdout=subprocess.DEVNULL
-        )
-        if lines.wait():
-            raise SystemExit(f"reading {topic} from {folder} failed")
+        produce = [*STREAMFLOW, "produce", topic, *options]
+        told = subprocess.run(produce, stdin=lines.stdout, stderr=subprocess.PIPE, text=True)
+        if lines.wait() or told.returncode:
+            raise SystemExit(f"{told.stderr}feeding {topic} from {folder} failed")
+
+
+def addresses(said: Path) -> str:
+    """Where the workers answer, as they said it: a port that was taken has moved."""
+    return " and ".join(re.findall(r"^http +(\S+)", said.read_text(), re.MULTILINE))
 
 
 def view(now: Progress, began: float, http: str) -> Table:
@@ -89,11 +96,11 @@ def view(now: Progress, began: float, http: str) -> Table:
     shown.add_row("flights read", ProgressBar(now.of or 1, now.flights, width=40), f"{now.flights:,} of {now.of:,}")
     shown.add_row("waiting", f"{now.waiting:,} records, those between the steps too")
     shown.add_row("written", f"{now.written:,} records, {now.written / seconds:,.0f} a second")
-    shown.add_row("running for", f"{seconds:.0f} s, two workers; one of them answers at {http}")
+    shown.add_row("running for", f"{seconds:.0f} s, two workers; look at {http}")
     return shown
 
 
-async def watch(workers: asyncio.subprocess.Process, broker: str, http: str) -> None:
+async def watch(workers: asyncio.subprocess.Process, broker: str, said: Path) -> None:
     """Show the workers until they end."""
     log = open_log(broker)
     await log.start()
@@ -102,7 +109,7 @@ async def watch(workers: asyncio.subprocess.Process, broker: str, http: str) -> 
     try:
         with Live(console=console, refresh_per_second=8, transient=True) as live:
             while not ended.done():
-                live.update(view(await progress(log), began, http))
+                live.update(view(await progress(log), began, addresses(said)))
                 await asyncio.wait([ended], timeout=LOOK_EVERY)
             took = time.monotonic() - began
             last = await progress(log)
@@ -117,38 +124,37 @@ async def watch(workers: asyncio.subprocess.Process, broker: str, http: str) -> 
 async def run(home: Path, broker: str, http: str) -> None:
     """``streamflow run`` with two workers, until everything is processed."""
     options = ["--broker", broker, "--state-dir", str(home / "state"), "--http", http, "--workers", "2", "--until-idle"]
-    with (home / "workers.log").open("w") as said:  # what they say would draw over the view
-        workers = await asyncio.create_subprocess_exec(*STREAMFLOW, "run", APP, *options, cwd=ROOT, stderr=said)
+    said = home / "workers.log"
+    with said.open("w") as out:  # on the terminal it would draw over the view
+        workers = await asyncio.create_subprocess_exec(*STREAMFLOW, "run", APP, *options, cwd=ROOT, stderr=out)
     try:
-        await watch(workers, broker, f"http://{http}/")
+        await watch(workers, broker, said)
     finally:
         if workers.returncode is None:
             workers.terminate()
             await workers.wait()
     if workers.returncode:
-        raise SystemExit(f"{(home / 'workers.log').read_text()}the workers ended with {workers.returncode}")
+        raise SystemExit(f"{said.read_text()}the workers ended with {workers.returncode}")
 
 
-def ranking(outcome: Outcome, folder: Path) -> Table:
+def ranking(outcome: Outcome, folder: Path) -> Columns:
     """The ten hours and the ten airlines that were latest."""
     names = {row["carrier"]: row["name"] for row in data.rows(folder, "airlines")}
     hours = [(mean["delay"], mean["flights"], key) for key, mean in outcome.tables["hourly-delays"].items()]
     airlines = [(mean["delay"], mean["flights"], key) for key, mean in outcome.tables["airline-delays"].items()]
-    left = Table(title="the latest hours (10 flights or more)", title_justify="left")
+    left = Table(title="the latest hours of 10 flights or more", title_justify="left")
     right = Table(title="the latest airlines", title_justify="left")
     for table, what in ((left, "hour in New York"), (right, "airline")):
-        table.add_column(what)
+        table.add_column(what, no_wrap=True)
         table.add_column("flights", justify="right")
-        table.add_column("mean delay, min", justify="right")
+        table.add_column("minutes late", justify="right")
     for delay, flights, key in sorted((hour for hour in hours if hour[1] >= 10), reverse=True)[:10]:
         if isinstance(key, tuple):
             begins = datetime.fromtimestamp(key[1] / 1000, feed.NEW_YORK)
             left.add_row(f"{key[0]} {begins:%a %d %b %H:00}", str(flights), f"{delay:.1f}")
     for delay, flights, key in sorted(airlines, reverse=True)[:10]:
         right.add_row(names.get(str(key), str(key)), f"{flights:,}", f"{delay:.1f}")
-    both = Table.grid(padding=(0, 4))
-    both.add_row(left, right)
-    return both
+    return Columns([left, right], padding=(1, 4))
 
 
 def how_to_look(home: Path, http: str) -> str:
@@ -177,8 +183,14 @@ def main() -> None:
     console.print(f"fed in {time.monotonic() - began:.1f} s")
     asyncio.run(run(home, broker, asked.http))
     began = time.monotonic()
-    with console.status("working everything out again from the CSV files, to compare"):
-        outcome = compare(expected(folder), consume(STREAMFLOW, broker))
+    with console.status("working everything out again from the CSV files") as status:
+        wanted, read = expected(folder), consume(STREAMFLOW, broker)
+
+        def reading(topic: str, key_type: str) -> Iterator[dict[str, Any]]:
+            status.update(f"comparing every record of {topic}")
+            return read(topic, key_type)
+
+        outcome = compare(wanted, reading)
     console.print(ranking(outcome, folder))
     if outcome.wrong:
         console.print("\n".join(outcome.wrong), style="bold red")

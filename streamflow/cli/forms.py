@@ -92,7 +92,7 @@ def _parse_text(data: bytes) -> bytes:
     try:
         data.decode()
     except UnicodeDecodeError:
-        raise SerdeError(f"{_short(data)} is not UTF-8; with the type bytes it is taken as it is") from None
+        raise SerdeError(f"{_short(data.rstrip())} is not UTF-8; with the type bytes it is taken as it is") from None
     return data
 
 

@@ -70,7 +70,7 @@ def _imported(path: Path) -> ModuleType:
     except SyntaxError as error:
         raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from error
     except StreamflowError as error:
-        raise type(error)(f"{error}{_where(error, path)}") from error
+        raise TopologyError(f"{error}{_where(error, path)}") from error
     except Exception as error:
         raise ConfigError(f"{type(error).__name__}: {error}{_where(error, path)}") from error
     return module

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streamflow.app import App
 
 LEVELS = ("debug", "info", "warning", "error")
+DEFECT = "this is a defect of streamflow, or of a module it uses; please report it with what follows"
 _loading = 0
 
 
@@ -111,12 +112,17 @@ def start_supervised(app: App, options: Options, worker: int, descriptor: int) -
     report = Upstream(channel)
     _log_to_stderr(options.log_level, f"worker {worker}: ")
     try:
-        _run_here(app, apply(app.settings, options.changes), options.orders(worker), report, channel)
+        _run_here(app, apply(app.settings, options.changes), options.orders(), report, channel)
     except StreamflowError as error:
         if options.debug:
             raise
         report.failed(str(error), exit_code(error))
         return exit_code(error)
+    except Exception:
+        import traceback
+
+        report.failed(f"{DEFECT}\n{traceback.format_exc()}", 1)
+        return 1
     return 0
 
 

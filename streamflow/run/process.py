@@ -89,6 +89,19 @@ async def run_worker(app: App, settings: Settings, orders: Orders, report: Repor
         await log.close()
 
 
+async def wait_until_idle(app: App, settings: Settings, orders: Orders, report: Report) -> None:
+    """Return when workers elsewhere have nothing left to do (see `idle.py`)."""
+    log = open_log(settings.broker)
+    await log.start()
+    try:
+        planned = await prepare(app.id, app.topology, settings, log, create=creates(settings, orders))
+        idle = Idle(planned, log)
+        await idle.start()
+        await idle.wait(lambda total, left: report.progress("processing", total, left))
+    finally:
+        await log.close()
+
+
 async def _run(
     app: App, planned: Plan, settings: Settings, orders: Orders, log: Log, report: Report, stopping: asyncio.Event
 ) -> None:
@@ -99,7 +112,8 @@ async def _run(
         await idle.start()
         helpers.append(_stop_when_idle(idle, worker, report))
     if orders.http is not None:
-        helpers.append(_serve(app, worker, _listen(worker, *orders.http, report)))
+        sock = _listen(worker, *orders.http, report)
+        helpers.append(_serve(app, worker, sock, hurry=not orders.until_idle))
     await call("on_start", settings.on_start)
     try:
         await beside(worker.run(), helpers, worker.stop)
@@ -198,10 +212,10 @@ def _listen(worker: Worker, host: str, port: int, report: Report) -> socket.sock
     return sock
 
 
-async def _serve(app: App, worker: Worker, sock: socket.socket) -> None:
-    """Import and start the server when the first records are through."""
+async def _serve(app: App, worker: Worker, sock: socket.socket, *, hurry: bool) -> None:
+    """Import and start the server when the first records are through; a short job ends without it."""
     try:
-        await _first_records(worker)
+        await (_first_records(worker) if hurry else asyncio.sleep(HTTP_PATIENCE))
         serve = (await asyncio.to_thread(_import_server)).serve
         host = sock.getsockname()[0]
         server = await serve(worker, host=host, topology=app.topology, allow_remote=True, sock=sock)

@@ -33,7 +33,7 @@ def serde_of(kind: Any) -> Serde[Any]:
     ('string', 'json(list[int])')
     """
     if isinstance(kind, Serde):
-        return kind
+        return kind  # pyright: ignore[reportUnknownVariableType] - of what, the user knows
     try:
         if kind in _SCALARS:
             return _SCALARS[kind]

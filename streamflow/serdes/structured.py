@@ -13,11 +13,12 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import inspect
 import types
 import typing
 import uuid
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -94,7 +95,7 @@ def is_immutable(of: Any, outer: tuple[Any, ...] = ()) -> bool:
         return True
     if origin in (tuple, frozenset, typing.Union, types.UnionType):
         return bool(arguments) and all(is_immutable(each, outer) for each in arguments)
-    if not isinstance(of, type):
+    if not inspect.isclass(of):
         return False
     if issubclass(of, enum.Enum):
         return True
@@ -107,12 +108,12 @@ def is_immutable(of: Any, outer: tuple[Any, ...] = ()) -> bool:
     return all(is_immutable(each, outer) for each in fields.values())
 
 
-def _is_frozen(of: type) -> bool:
+def _is_frozen(of: Any) -> bool:
     if dataclasses.is_dataclass(of):
         return bool(getattr(of, "__dataclass_params__").frozen)  # noqa: B009 - not in the type stubs
     if issubclass(of, msgspec.Struct):
-        return of.__struct_config__.frozen
-    return issubclass(of, tuple) and hasattr(of, "_fields")
+        return bool(of.__struct_config__.frozen)
+    return hasattr(of, "_fields")  # a named tuple
 
 
 def _serde(of: Any, format: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> Serde[Any]:
@@ -158,7 +159,8 @@ def _checked(of: Any, decoder: Callable[[Any], Any]) -> Any:
 def _strange(info: Any, seen: set[int]) -> Any:
     """The first type in ``info`` that msgspec does not know, or None."""
     if isinstance(info, tuple | list):
-        return next((found for each in info if (found := _strange(each, seen)) is not None), None)
+        within: Iterable[Any] = cast("Iterable[Any]", info)
+        return next((found for each in within if (found := _strange(each, seen)) is not None), None)
     if id(info) in seen or not isinstance(info, msgspec.Struct):
         return None
     seen.add(id(info))

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from streamflow.http.forward import FORWARDED
 from streamflow.log.contract import Commit, Fetched, Outcome
 from streamflow.log.embedded.log import EmbeddedLog
@@ -53,6 +55,7 @@ async def ask_all(world: World, worker: int) -> dict[int, int]:
     return found
 
 
+@pytest.mark.parametrize("empty_world", [("numbers",)], indirect=True)
 def test_a_value_that_is_not_committed_is_never_answered(empty_world: World) -> None:
     world = empty_world
     member = world.run(world.add("w0", GatedLog))
@@ -149,7 +152,8 @@ def test_a_killed_workers_keys_are_refused_until_another_has_them_and_never_miss
     assert world.run(kill_and_ask()) == {200: len(KEYS)}
 
 
-def test_a_request_that_was_forwarded_is_never_forwarded_again(world: World) -> None:
+def test_a_request_that_was_forwarded_is_never_forwarded_again(words: World) -> None:
+    world = words
     site = sites(world.plan)["words"]
     mine = [p for p in site.partitions if site.task(p) in world.members[0].worker.roster.held]
     others = [p for p in site.partitions if p not in mine]
@@ -162,7 +166,7 @@ def test_a_request_that_was_forwarded_is_never_forwarded_again(world: World) -> 
         assert expected == 200 or "moved to another worker" in answer["error"]
 
 
-def test_a_worker_that_serves_no_http_is_named_in_the_503(empty_world: World) -> None:
+def test_a_worker_that_cannot_be_reached_is_named_in_the_503(empty_world: World) -> None:
     world = empty_world
     world.run(world.start(workers=1))
 
@@ -178,3 +182,41 @@ def test_a_worker_that_serves_no_http_is_named_in_the_503(empty_world: World) ->
     status, answer = world.run(world.get("/stores/words/keys"))
     assert status == 503
     assert world.members[1].server.address in answer["error"]
+
+
+def test_a_worker_that_was_put_out_unawares_passes_questions_on_to_the_new_owner(empty_world: World) -> None:
+    world = empty_world
+    world.run(world.start(workers=2))
+    world.run(world.keep("words", rows(b"old")))
+    zombie = world.members[1]
+    key = next(key for key in KEYS if task_of(world, key) in zombie.worker.roster.held)
+    deaf = asyncio.Event()
+
+    async def nothing(*_: Any, **__: Any) -> dict[TopicPartition, Fetched]:
+        deaf.set()
+        await asyncio.Event().wait()
+        return {}
+
+    zombie.log.fetch = nothing  # type: ignore[method-assign]
+
+    async def put_out() -> None:
+        # It reads nothing any more, so no commit tells it; and its lock is gone, so that the others put it out.
+        await world.until(lambda: deaf.is_set())
+        zombie.log._memberships[0].abandon()
+        every = sum(sub.partitions for sub in world.plan.subtopologies)
+        await world.until(lambda: len(world.members[0].worker.roster.running()) == every)
+        await world.keep("words", rows(b"kept"))
+        assert zombie.worker.roster.running()
+        async with asyncio.timeout(20):  # it believes the group's last word for a second
+            while not (await world.get(f"/stores/words/keys/{key}", 1))[1].get("value", "").endswith("kept"):
+                pass
+
+    world.run(put_out())
+    assert world.run(ask_all(world, 1)) == {200: len(KEYS)}
+    world.run(world.kill(zombie))
+
+
+def task_of(world: World, key: str) -> str:
+    site = sites(world.plan)["words"]
+    (partition,) = site.holding(key.encode())
+    return site.task(partition)

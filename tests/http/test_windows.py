@@ -56,7 +56,8 @@ def test_a_window_store_has_no_keys_listing_and_says_where_to_ask(counted: World
     assert (status, answer["error"]) == (400, "'clicks' is a window store; ask /stores/clicks/windows/{key}")
 
 
-def test_windows_that_start_later_than_they_may_be_kept_are_gone(empty_world: World) -> None:
+@pytest.mark.parametrize("empty_world", [("clicks",)], indirect=True)
+def test_windows_older_than_the_retention_are_gone(empty_world: World) -> None:
     world = empty_world
     world.run(world.start(workers=1))
     world.run(world.keep("clicks", [(b"a", b"", 0)]))

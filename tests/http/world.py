@@ -106,15 +106,13 @@ def by_last_letter(topic: str, key: Any, value: bytes, partitions: int) -> int:
     return value[-1] % partitions
 
 
-def make_plan() -> Plan:
-    """See the module."""
+def make_plan(*only: str) -> Plan:
+    """See the module; ``only`` names the stores there are to be, all if none."""
     count = WindowCount("clicks", tumbling("1m", grace="59m"), "on_update")
     clicks = StoreSpec("clicks", "window", text, number, base="memory", retention_ms=3_600_000, window_ms=MINUTE)
-    subs = [
-        *(sub for name, key in KEYED.items() for sub in _table(name, key)),
-        *_table("spread", text, by_last_letter),
-        *_rekeyed(text, count, clicks),
-    ]
+    pairs = {name: _table(name, key) for name, key in KEYED.items()}
+    pairs |= {"spread": _table("spread", text, by_last_letter), "clicks": _rekeyed(text, count, clicks)}
+    subs = [sub for name, pair in pairs.items() for sub in pair if not only or name in only]
     topics = {topic for sub in subs for topic in (*sub.inputs, *sub.changelogs.values(), *sub.sinks.values())}
     internal = tuple(
         NewTopic(topic, PARTITIONS, {"cleanup.policy": "compact" if topic.endswith("-changelog") else "delete"}, True)

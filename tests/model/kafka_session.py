@@ -71,15 +71,16 @@ class KafkaSession:
     def produce(self, name: str, records: tuple[Any, ...]) -> Steps[int]:
         """Within one epoch the sequence number makes it safe to ask again."""
         sequence = self.sequences[name]
-        for attempt in range(PRODUCE_ATTEMPTS):
+        left = PRODUCE_ATTEMPTS
+        while True:
             try:
                 base = yield from patiently(self.broker.produce, self.id, self.epoch, name, sequence, records)
-                break
+                self.sequences[name] += len(records)
+                return base
             except Timeout:
-                if attempt + 1 == PRODUCE_ATTEMPTS:
+                left -= 1
+                if not left:
                     raise
-        self.sequences[name] += len(records)
-        return base
 
     def end(self) -> Steps[None]:
         """The point of no return."""

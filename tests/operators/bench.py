@@ -112,6 +112,10 @@ class Bench:
     def store(self, name: str) -> Store:
         return self.stores[name]
 
+    def rows(self, name: str) -> Any:
+        """A store with its keys and values as objects."""
+        return self.stores[name].handle(key_raw=False, value_raw=False)
+
     def stream_time(self, step: str, name: str = "") -> StreamTime:
         return self.times.setdefault((step, name), StreamTime())
 

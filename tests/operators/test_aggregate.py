@@ -10,8 +10,7 @@ from streamflow.operators.aggregate import Aggregate, Count, Reduce
 from streamflow.operators.table_ops import ToStream
 from streamflow.serdes import Serde, int64, json, string
 from streamflow.state.spec import StoreSpec
-
-from .bench import Bench, OldAndNew, Raw, function, sink, source, step
+from tests.operators.bench import Bench, OldAndNew, Raw, function, sink, source, step
 
 
 def bench_of(operator: Any, value: Serde[Any] = int64, **more: Any) -> Bench:
@@ -87,7 +86,7 @@ def test_a_total_of_none_deletes_the_row_and_the_next_record_starts_anew() -> No
         bench.pipe("k", value, time)
 
     assert bench.out() == [("k", "0a", 0), ("k", "0ab", 1), ("k", None, 2), ("k", "0c", 3)]
-    assert bench.store("totals").handle(key_raw=False, value_raw=False).get("k") == "0c"
+    assert bench.rows("totals").get("k") == "0c"
 
 
 def test_a_function_may_change_the_total_it_is_given() -> None:
@@ -95,7 +94,7 @@ def test_a_function_may_change_the_total_it_is_given() -> None:
         total.append(value)
         return total
 
-    lists = json(list)
+    lists: Serde[Any] = json(list)
     seen: list[Any] = []
     agg = step("agg", Aggregate("totals", function(list, "initializer"), function(add, "aggregator")), sends_old=True)
     bench = Bench(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from streamflow.operators.filter import Filter
-
-from .bench import Bench, function, sink, source, step
+from tests.operators.bench import Bench, function, sink, source, step
 
 
 def test_a_filter_passes_what_its_predicate_holds_for() -> None:

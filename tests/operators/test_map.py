@@ -8,8 +8,7 @@ import pytest
 
 from streamflow.errors import StreamflowError
 from streamflow.operators.map import FlatMap, FlatMapValues, Map, MapValues, SelectKey
-
-from .bench import Bench, function, sink, source, step
+from tests.operators.bench import Bench, function, sink, source, step
 
 
 class Pair(NamedTuple):
@@ -47,10 +46,12 @@ def test_a_list_or_a_named_tuple_is_a_pair_too(pair: Any) -> None:
 
 
 @pytest.mark.parametrize("found", [None, "ab", ("a",), ("a", "b", "c"), {"a": 1, "b": 2}, 3])
-@pytest.mark.parametrize("make", [lambda found: Map(function(lambda v: found)), lambda found: FlatMap(function(lambda v: [found]))])
-def test_what_is_no_pair_is_refused_by_name(make: Any, found: Any) -> None:
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_is_no_pair_is_refused_by_name(flat: bool, found: Any) -> None:
+    operator = FlatMap(function(lambda value: [found])) if flat else Map(function(lambda value: found))
+
     with pytest.raises(StreamflowError, match=r"step 'step': .* must give a pair \(key, value\), but gave ") as caught:
-        through(make(found))
+        through(operator)
 
     assert repr(found) in str(caught.value)
 
@@ -62,7 +63,7 @@ def test_flat_map_gives_any_number_of_records() -> None:
 
 def test_flat_map_values_keeps_the_key() -> None:
     assert through(FlatMapValues(function(str.split)), value="a b") == [("k", "a", 7), ("k", "b", 7)]
-    assert through(FlatMapValues(function(lambda key, value: (each for each in (key, value)))) ) == [
+    assert through(FlatMapValues(function(lambda key, value: iter((key, value))))) == [
         ("k", "k", 7),
         ("k", "v", 7),
     ]

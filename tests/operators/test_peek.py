@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from streamflow.operators.peek import Foreach, Peek, Print
-
-from .bench import Bench, function, sink, source, step
+from tests.operators.bench import Bench, function, sink, source, step
 
 
 def test_peek_sees_each_record_and_passes_it_on() -> None:
@@ -26,7 +25,8 @@ def test_peek_and_foreach_are_given_the_key_if_they_ask() -> None:
     def look(key: str, value: str) -> None:
         seen.append((key, value))
 
-    bench = Bench(source(), step("p", Peek(function(look, "action"))), step("f", Foreach(function(look, "action")), "p"))
+    f = function(look, "action")
+    bench = Bench(source(), step("p", Peek(f)), step("f", Foreach(f), "p"))
     bench.pipe("k", "v")
 
     assert seen == [("k", "v")] * 2

@@ -5,8 +5,7 @@ from __future__ import annotations
 from streamflow.operators.merge import Merge
 from streamflow.operators.split import Branch, Split
 from streamflow.topology import Step
-
-from .bench import Bench, function, sink, source, step
+from tests.operators.bench import Bench, function, sink, source, step
 
 
 def split(default: bool) -> list[Step]:

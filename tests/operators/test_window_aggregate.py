@@ -18,8 +18,7 @@ from streamflow.serdes.compound import windowed_by_size
 from streamflow.state.layers import rollback
 from streamflow.state.spec import StoreSpec
 from streamflow.windows import TimeWindow, hopping, tumbling
-
-from .bench import Bench, OldAndNew, function, sink, source, step
+from tests.operators.bench import Bench, OldAndNew, function, sink, source, step
 
 
 def spec_of(window: TimeWindow, value: Serde[Any] = int64, key: Serde[Any] = string) -> StoreSpec:
@@ -190,9 +189,14 @@ def test_a_jump_in_time_loses_no_closed_window() -> None:
 def test_no_store_is_scanned_unless_a_window_has_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = counting(tumbling("10ms"), "on_close")
     layers = bench.store("windows")._layers
-    scans = []
+    scans: list[Any] = []
     scan = layers.scan
-    monkeypatch.setattr(layers, "scan", lambda *bounds: scans.append(bounds) or scan(*bounds))
+
+    def noted(*bounds: Any) -> Any:
+        scans.append(bounds)
+        return scan(*bounds)
+
+    monkeypatch.setattr(layers, "scan", noted)
     bench = counting(tumbling("10ms"), "on_close", kept={"windows": bench.store("windows")})
 
     for time in (0, 5, 9, 3):

@@ -54,7 +54,7 @@ class Handle:
     ) -> None:
         self.callback: Callable[..., Any] | None = callback
         self.args = args
-        self.context = context or contextvars.copy_context()
+        self.context = contextvars.copy_context() if context is None else context
         self.is_cancelled = False
         self.when = when
 

@@ -18,6 +18,7 @@ from streamflow.operators.aggregate import Aggregate, Count
 from streamflow.operators.join import StreamTableJoin
 from streamflow.operators.map import SelectKey
 from streamflow.operators.repartition_filter import DropNullKeys
+from streamflow.operators.table_ops import ToStream
 from streamflow.operators.table_source import TableSource
 from streamflow.operators.window_aggregate import WindowCount
 from streamflow.plan import Plan, SubTopology
@@ -86,11 +87,13 @@ MAIN = SubTopology(
         Step("orders", _source("orders")),
         Step("passed", Sink("passed", TEXT, NUMBER), ("orders",)),
         Step("count", Count("counts"), ("orders",), table=True),
-        Step("counted", Sink("counted", TEXT, NUMBER), ("count",)),
+        Step("count-stream", ToStream(), ("count",)),
+        Step("counted", Sink("counted", TEXT, NUMBER), ("count-stream",)),
         Step("join", StreamTableJoin(arity(joined, "joiner", "join"), "profiles", left=True), ("orders",)),
         Step("joined", Sink("joined", TEXT, NUMBER), ("join",)),
         Step("window", WindowCount("windows", TimeWindow(WINDOW.size, WINDOW.size, WINDOW.grace)), ("orders",), table=True),
-        Step("windowed", Sink("windowed", WINDOWED, NUMBER), ("window",)),
+        Step("window-stream", ToStream(), ("window",)),
+        Step("windowed", Sink("windowed", WINDOWED, NUMBER), ("window-stream",)),
         Step(
             "toggle",
             Aggregate("toggles", arity(int, "initializer", "toggle"), arity(toggle, "aggregator", "toggle")),
@@ -114,7 +117,8 @@ REGROUP = SubTopology(
     steps=(
         Step("remainder-in", Source((REPARTITION,), TEXT, NUMBER, repartition="remainder")),
         Step("recount", Count("remainders"), ("remainder-in",), table=True),
-        Step("regrouped", Sink("regrouped", TEXT, NUMBER), ("recount",)),
+        Step("recount-stream", ToStream(), ("recount",)),
+        Step("regrouped", Sink("regrouped", TEXT, NUMBER), ("recount-stream",)),
     ),
     topics={"remainder-in": (REPARTITION,)},
     stores=REGROUP_STORES,

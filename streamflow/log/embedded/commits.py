@@ -12,7 +12,9 @@ The ids of commits lie 64 to a row of the table ``commits``, found by number:
     data   0  last written, ms    int64       8  crc32 of the rest and the id   uint32
            12 entries: commit_seq % 64 (1 byte), length (1 byte), the id
 
-A row that is lost is a commit that is not known: the store that asks is rebuilt.
+This table is under no seal. A row that is lost makes a commit unknown, and the
+store that asks is rebuilt; that none is known which is not in the log rests on
+``last`` in the owner's row.
 """
 
 from __future__ import annotations
@@ -150,7 +152,7 @@ def append(change: Change, added: Batches, now: int) -> Places:
 def commit_id(view: View, group: str, task: str, seq: int) -> bytes | None:
     """The id kept with a commit, or None."""
     owner = view.get(OWNER, task, group)
-    if owner is None:
+    if owner is None or seq > owner.last:
         return None
     _, entries = _row(view, owner.id << _SEQ_BITS | seq // _PER_ROW)
     return entries.get(seq % _PER_ROW)
@@ -180,6 +182,8 @@ def _write(change: Change, intent: Intent, now: int) -> Committed:
         change.put(OFFSET, OffsetRow(offset), catalog.place(at), intent.group)
     if commit.commit_id:
         owner = change.need(OWNER, commit.session.task, intent.group)
+        owner.last = commit.commit_seq
+        change.put(OWNER, owner, commit.session.task, intent.group)
         _keep_id(change, owner.id, commit.commit_seq, commit.commit_id, now)
     return Committed({at: end for at, (_, end) in places.items()})
 

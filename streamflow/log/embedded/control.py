@@ -89,10 +89,11 @@ class OffsetRow(msgspec.Struct):
 
 
 class OwnerRow(msgspec.Struct):
-    """Only a session of this epoch may commit. ``id`` names the task in the table of commits."""
+    """Only a session of this epoch may commit. ``id`` names the task in the table of commits, ``last`` its last one."""
 
     id: int
     epoch: int
+    last: int = -1
 
 
 class SealRow(msgspec.Struct):

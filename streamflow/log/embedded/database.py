@@ -63,7 +63,7 @@ class Database:
     def read(self, door: str, work: Callable[..., T], *args: object) -> T:
         """``work(view, *args)`` on one committed state. Threads that read side by side use doors of their own."""
         try:
-            reader = self._readers.get(door) or self._reader(door)
+            reader = self._reader(door)
             reader.execute("BEGIN")
             try:
                 return work(View(reader), *args)
@@ -83,7 +83,7 @@ class Database:
     def version(self, door: str) -> int:
         """A number that changes when anybody else commits. Takes microseconds and never waits."""
         try:
-            reader = self._readers.get(door) or self._reader(door, wait=0)
+            reader = self._reader(door, wait=0)
             number: int = reader.execute("PRAGMA data_version").fetchone()[0]
             return number
         except Exception as error:
@@ -120,6 +120,10 @@ class Database:
             self._hang_up()  # somebody who is stopped holds the lock: SQLite's own locks keep this safe
         lock.close()
 
+    def refuse(self) -> None:
+        """Let nothing begin any more. Does not block."""
+        self._closed = True
+
     def abandon(self) -> None:
         """Forget every handle, as a kill does; waits for nobody."""
         self._closed = True
@@ -148,7 +152,7 @@ class Database:
         change.flush()
 
     def _queue(self) -> WriteLock:
-        if self._lock is None:
+        if self._lock is None or self._closed:
             raise files.unavailable(self.folder, "it is closed")
         return self._lock
 
@@ -202,17 +206,15 @@ class Database:
             self._writer = self._opened()
         return self._writer
 
-    def _reader(self, door: str, wait: float | None = None) -> sqlite3.Connection:
+    def _reader(self, door: str, wait: float = files.BUSY_SECONDS) -> sqlite3.Connection:
         if self._closed:
             raise files.unavailable(self.folder, "it is closed")
-        reader = self._opened() if wait is None else self._opened(wait)
-        self._readers[door] = reader
-        return reader
+        if door not in self._readers:
+            self._readers[door] = self._opened(wait)
+        return self._readers[door]
 
-    def _opened(self, wait: float | None = None) -> sqlite3.Connection:
-        if wait is None:
-            return files.connection(self.folder, self._connect, self._durability)
-        return files.connection(self.folder, self._connect, self._durability, wait=wait)
+    def _opened(self, wait: float = files.BUSY_SECONDS) -> sqlite3.Connection:
+        return files.connection(self.folder, self._connect, self._durability, wait)
 
     def _hang_up(self) -> None:
         for reader in self._readers.values():

@@ -45,7 +45,7 @@ SCHEMA = (
 _PAGE = 8192  # of 4, 8, 16 and 32 KB the best for small commits, and within 10 % of the best for reading
 _SYNCHRONOUS = {"full": "FULL", "fast": "NORMAL"}
 _WAL_KEPT = 64 * 1024 * 1024
-_BUSY_SECONDS = 10.0
+BUSY_SECONDS = 10.0
 
 _DAMAGE = {
     sqlite3.SQLITE_CORRUPT,
@@ -58,7 +58,7 @@ _REFUSED = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY, s
 _ADVICE = "restore the folder from a copy, or move it away to begin anew"
 
 
-def connection(folder: Path, connect: Connect, durability: str, *, wait: float = _BUSY_SECONDS) -> sqlite3.Connection:
+def connection(folder: Path, connect: Connect, durability: str, wait: float) -> sqlite3.Connection:
     """An open connection with every setting made; refuses a file that is not in WAL mode."""
     made = connect(str(folder / DATABASE), timeout=wait, isolation_level=None, check_same_thread=False)
     try:
@@ -88,7 +88,7 @@ def settle(made: sqlite3.Connection, durability: str) -> None:
 
 def create(folder: Path, connect: Connect, durability: str, fill: Callable[[sqlite3.Connection], None]) -> None:
     """Make the file with its tables and first rows; the caller holds the write lock."""
-    made = connect(str(folder / DATABASE), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    made = connect(str(folder / DATABASE), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         made.execute(f"PRAGMA page_size={_PAGE}")
         made.execute("PRAGMA journal_mode=WAL").fetchone()

@@ -102,6 +102,7 @@ class EmbeddedLog:
 
     def abandon(self) -> None:
         """Forget everything at once, as a killed process does: no group is left, nothing is written."""
+        self._database.refuse()
         self._housekeeper.stop()
         self._access.watch.close()
         for membership in self._memberships:

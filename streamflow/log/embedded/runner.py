@@ -44,8 +44,11 @@ class ThreadRunner:
         self._name = name
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     async def call(self, fn: Callable[..., T], *args: Any) -> T:
+        if self._stopped:
+            return fn(*args)  # the files are closed, and so is all that `fn` can find out
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._start()
         self._jobs.put((fn, args, future))
@@ -56,9 +59,8 @@ class ThreadRunner:
         if last is not None:
             self._start()
             self._jobs.put((last, (), None))
-        if self._thread is not None:
-            self._jobs.put(None)
-            self._thread = None
+        self._stopped = True
+        self._jobs.put(None)
 
     def _start(self) -> None:
         if self._thread is None:

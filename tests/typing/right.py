@@ -1,0 +1,82 @@
+"""What must check: the words carry types from source to sink. Read by type checkers, never run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_type
+
+from streamflow import App, KStream, KTable, Windowed, hopping, serdes, tumbling
+
+app = App("typed")
+
+
+@dataclass
+class Click:
+    user: str
+    url: str
+
+
+@dataclass
+class User:
+    region: str
+
+
+clicks = app.stream("clicks", key=str, value=Click)
+assert_type(clicks, KStream[str, Click])
+users = app.table("users", key=str, value=User)
+assert_type(users, KTable[str, User])
+assert_type(app.stream("raw"), KStream[bytes, bytes])
+assert_type(app.stream(["a", "b"], value=str), KStream[bytes, str])
+assert_type(app.stream(re.compile("x.*"), key=serdes.int32), KStream[int, bytes])
+assert_type(app.stream(app.topic("orders", key=str, value=float)), KStream[str, float])
+
+assert_type(clicks.filter(lambda click: click.url != ""), KStream[str, Click])
+assert_type(clicks.filter(lambda key, click: key == click.user), KStream[str, Click])
+assert_type(clicks.map_values(lambda click: len(click.url), value=int), KStream[str, int])
+assert_type(clicks.map_values(lambda key, click: key + click.url, value=str), KStream[str, str])
+assert_type(clicks.map(lambda key, click: (click.user, len(click.url)), key=str, value=int), KStream[str, int])
+assert_type(clicks.select_key(lambda click: click.user, key=str), KStream[str, Click])
+assert_type(clicks.flat_map_values(lambda click: click.url.split("/"), value=str), KStream[str, str])
+
+
+def length(click: Click) -> int:
+    return len(click.url)
+
+
+def parts(click: Click) -> Iterable[tuple[int, str]]:
+    return enumerate(click.url.split("/"))
+
+
+assert_type(clicks.map_values(length), KStream[str, int])
+assert_type(clicks.flat_map(parts), KStream[int, str])
+
+regions = clicks.join(users, lambda click, user: user.region, value=str)
+assert_type(regions, KStream[str, str])
+maybe = clicks.left_join(users, lambda key, click, user: user.region if user is not None else key, value=str)
+assert_type(maybe, KStream[str, str])
+
+grouped = regions.group_by(lambda region: region, key=str)
+assert_type(grouped.count(name="counts"), KTable[str, int])
+assert_type(grouped.reduce(lambda total, value: total + value), KTable[str, str])
+assert_type(grouped.aggregate(lambda: 0, lambda total, value: total + len(value), value=int), KTable[str, int])
+windowed = grouped.windowed_by(tumbling("1m", grace="10s")).count(emit="on_close")
+assert_type(windowed, KTable[Windowed[str], int])
+hops = grouped.windowed_by(hopping("5m", "1m")).aggregate(
+    list[str], lambda total, value: [*total, value], value=list[str]
+)
+assert_type(hops, KTable[Windowed[str], list[str]])
+assert_type(windowed.to_stream(lambda key, count: key.key, key=str), KStream[str, int])
+
+by_region = users.group_by(lambda user, row: (row.region, user), key=str, value=str)
+assert_type(by_region.count(), KTable[str, int])
+assert_type(users.filter(lambda user: user.region == "eu").map_values(lambda user: user.region), KTable[str, str])
+
+branches = clicks.split({"eu": lambda click: click.url.endswith(".eu")}, default="rest")
+assert_type(branches["eu"].merge(branches["rest"]), KStream[str, Click])
+clicks.repartition(partitions=3).to_table().to_stream().to("copy")
+clicks.to(
+    lambda key, click, context: f"{click.user}-{context.partition}", headers=lambda key, click, context: [("k", b"v")]
+)
+app.stream("at", key=str, value=Click, timestamp=lambda click: len(click.url))
