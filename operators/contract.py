@@ -86,6 +86,8 @@ class Scope(Protocol):
     """The key the step emits is to be bytes (differs from ``key_raw`` for windowed keys only)."""
     decode_key: Callable[[Any], Any]
     """The step's input key as the user's object, whatever its form."""
+    encode_key: Callable[[Any], bytes]
+    """The step's input key as its store writes it, whatever its form."""
     sends_old: bool
     """Somebody downstream asked for the old values of this table."""
 

@@ -25,6 +25,7 @@ from struct import Struct
 from typing import Any, Literal
 
 from streamflow.functions import Function
+from streamflow.operators.closing import closing
 from streamflow.operators.contract import Effect, Emit, Passing, Scope
 from streamflow.record import Windowed
 from streamflow.windows import TimeWindow
@@ -131,7 +132,7 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
     until_closed = window.size_ms + window.grace_ms
     time, sends_old, windowed = scope.stream_time(), scope.sends_old, _key_maker(scope, window.size_ms)
     updates = policy == "on_update"
-    close = None if updates else _closing(store, window, windowed, emit, scope)
+    close, note = (None, None) if updates else closing(store, window, windowed, emit, scope)
     tumbling = size == advance
 
     def process(key: Any, value: Any, timestamp: int) -> None:
@@ -154,6 +155,8 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
             at, old = timestamp, None
             if (found := get_pair(key, start)) is None:
                 total = fold(key, None, value)
+                if note is not None:
+                    note(key, start)
             else:
                 total, stored_at = found
                 if stored_at > at:
@@ -167,32 +170,6 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
                 emit(windowed(key, start), total, old, at)
 
     return process
-
-
-def _closing(
-    store: Any, window: TimeWindow, windowed: Callable[[Any, int], Any], emit: Emit, scope: Scope
-) -> Callable[[int], None]:
-    """A function of stream time that emits the windows which it has closed. It scans only when one may have been."""
-    closed = scope.stream_time("closed")  # every window that starts before `closed.now` is closed and emitted
-    advance, until_closed = window.advance_ms, window.size_ms + window.grace_ms
-
-    def close(now: int) -> None:
-        first = closed.now if closed.now > 0 else 0
-        if now < first + until_closed:
-            return
-        last = (now - until_closed) // advance * advance
-        # Noted first: what the rows set off downstream may raise, and is then taken back together with this.
-        closed.now = last + advance
-        rows = store.fetch_all(first, last, with_timestamps=True)
-        for (key, start, _), (total, at) in sorted(rows, key=_start):
-            emit(windowed(key, start), total, None, at)
-
-    return close
-
-
-def _start(row: Any) -> int:
-    # Rows come segment by segment and by key in it, and sorting leaves equal ones as they were: start, then key.
-    return int(row[0][1])
 
 
 def _key_maker(scope: Scope, size: int) -> Callable[[Any, int], Any]:

@@ -14,7 +14,7 @@ follows: out of raw inner keys a windowed step can make decoded windowed ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,13 +29,17 @@ End = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Form:
-    """How keys and values come into a step and go out of it; ``decode_key`` gives the user's object of an input key."""
+    """How keys and values come into a step and go out of it.
+
+    ``decode_key`` gives the user's object of an input key, ``encode_key`` its bytes as the step's store writes them.
+    """
 
     key_raw: bool
     value_raw: bool
     key_out_raw: bool
     value_out_raw: bool
-    decode_key: Any
+    decode_key: Callable[[Any], Any]
+    encode_key: Callable[[Any], Any]
 
 
 @dataclass
@@ -71,7 +75,7 @@ def settle(steps: Iterable[Step], stores: Iterable[StoreSpec]) -> dict[str, Form
     for step in steps:
         _learn(step, specs, ends)
     _settle_windowed(steps, ends)
-    return {step.name: _form(step.name, ends) for step in steps}
+    return {step.name: _form(step, specs, ends) for step in steps}
 
 
 class _Ends:
@@ -139,7 +143,8 @@ def _tells(serde: Serde[Any]) -> object:
     return serde.serialize if "custom" in serde.name else serde.name
 
 
-def _form(name: str, ends: _Ends) -> Form:
+def _form(step: Step, specs: Mapping[str, StoreSpec], ends: _Ends) -> Form:
+    name, stores = step.name, () if isinstance(step.meaning, Source | Sink) else step.meaning.stores
     key = ends.run(name, "key", "in")
     (serde,) = key.serdes.values() if key.raw else (None,)
     return Form(
@@ -148,6 +153,7 @@ def _form(name: str, ends: _Ends) -> Form:
         key_out_raw=ends.run(name, "key", "out").raw,
         value_out_raw=ends.run(name, "value", "out").raw,
         decode_key=_itself if serde is None else serde.deserialize,
+        encode_key=_itself if key.raw or not stores else specs[stores[0]].key.serialize,
     )
 
 

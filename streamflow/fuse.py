@@ -173,6 +173,7 @@ class _Scope:
         self.key_raw = form.key_raw
         self.key_out_raw = form.key_out_raw
         self.decode_key = form.decode_key
+        self.encode_key = form.encode_key
         self.sends_old = step.sends_old
 
     def store(self, name: str) -> Any:

@@ -217,5 +217,5 @@ def anchor_of(topics: tuple[str, ...], pattern: str | None) -> str:
     >>> anchor_of(("a", "b"), None), anchor_of((), "orders-.*")
     ('a-b', 'orders')
     """
-    text = "-".join(topics) if pattern is None else pattern
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:120].strip("-.") or "pattern"
+    text = "-".join(topics) if pattern is None else re.sub(r"[^A-Za-z0-9_]+", "-", pattern)
+    return text[:120].strip("-.") or "pattern"

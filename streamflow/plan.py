@@ -22,6 +22,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from streamflow.errors import TopologyError
 from streamflow.naming import anchor_of
 from streamflow.partitions import Counts, count_partitions
 from streamflow.state.spec import StoreSpec
@@ -29,6 +30,7 @@ from streamflow.topic import NewTopic
 from streamflow.topology import Sink, Source, Step, Topology, external_topics, groups, stores_of
 
 DAY_MS = 86_400_000
+LONGEST = 249
 _REPARTITION = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",
@@ -106,7 +108,13 @@ def plan(topology: Topology, app_id: str, partitions: Mapping[str, int], topics:
         _sub(topology, app_id, counts, number, name, steps)
         for number, (name, steps) in enumerate(zip(names, parts, strict=True))
     )
-    internal = tuple(_repartitions(topology, counts)) + tuple(_changelogs(topology, subs))
+    internal = (*_repartitions(topology, counts), *_changelogs(topology, subs))
+    for topic in internal:
+        if len(topic.name) > LONGEST:
+            raise TopologyError(
+                f"the internal topic '{topic.name}' has a name of {len(topic.name)} letters and Kafka takes {LONGEST}; "
+                f"give the app or the step a shorter name"
+            )
     known = {name: partitions[name] for name in external_topics(topology) if name in partitions}
     known |= {topic: counts.of(topic) for sub in subs for topic in sub.inputs}
     return Plan(app_id, subs, internal, known | {topic.name: topic.partitions for topic in internal})

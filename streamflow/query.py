@@ -247,7 +247,7 @@ class Local:
         low, high = span.bounds(partition)
         following: bytes | None = low
         while following is not None and (high is None or following < high) and len(found) < span.limit:
-            if found:
+            if following != low:
                 await asyncio.sleep(0)
             with _readable(site):
                 # Opened anew for every slice: an open iterator would keep a store that is closed meanwhile locked.

@@ -211,7 +211,7 @@ class StatelessWords(Generic[K, V]):
         if default in branches:
             raise TopologyError(f"the default branch of a split is called {default!r}, and so is another branch")
         step = self._name("split", name)
-        predicates = tuple(arity(f, "predicate", f"{step}, branch '{branch}'") for branch, f in branches.items())
+        predicates = tuple(arity(f, "predicate", f"{step}-{branch}") for branch, f in branches.items())
         self._builder.add(step, Split(predicates, default is not None), self._step)
         names = [*branches, default] if default is not None else [*branches]
         return {each: self._branch(step, each) for each in names}

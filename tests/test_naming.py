@@ -111,7 +111,9 @@ def test_two_stores_of_one_name_are_refused_with_both_places() -> None:
     app = App("app")
     grouped = app.stream("lines", key=str, value=str).group_by_key()
     grouped.count(name="counts")
-    with pytest.raises(TopologyError, match=r"two stores are named 'counts': test_naming.py:\d+ and test_naming.py:\d+"):
+    with pytest.raises(
+        TopologyError, match=r"two stores are named 'counts': test_naming.py:\d+ and test_naming.py:\d+"
+    ):
         grouped.count(name="counts")
 
 

@@ -72,11 +72,11 @@ def shown_value(serde: Serde[Any], data: bytes) -> dict[str, Any]:
 
 
 def as_json(serde: Serde[Any], data: bytes) -> tuple[msgspec.Raw, str | None]:
-    """Bytes as a piece of JSON, and its encoding if it had to be base64.
+    r"""Bytes as a piece of JSON, and its encoding if it had to be base64.
 
     >>> from streamflow.serdes import serde_of
-    >>> as_json(serde_of(bytes), b"plain")[0], as_json(serde_of(bytes), b"\\xff")[1]
-    (msgspec.Raw(b'"plain"'), 'base64')
+    >>> as_json(serde_of(bytes), b"\xff")[1], bytes(as_json(serde_of(int), bytes(8))[0])
+    ('base64', b'0')
     """
     try:
         found = data.decode() if serde.name == "raw" else serde.deserialize(data)

@@ -106,16 +106,17 @@ async def _run(
     app: App, planned: Plan, settings: Settings, orders: Orders, log: Log, report: Report, stopping: asyncio.Event
 ) -> None:
     worker = make_worker(app, planned, settings, log, create=creates(settings, orders))
-    helpers: list[Coroutine[Any, Any, None]] = [_stop_when(stopping, worker), _show_restores(worker, report)]
-    if orders.until_idle:
-        idle = Idle(planned, log)
+    idle = Idle(planned, log) if orders.until_idle else None
+    if idle is not None:
         await idle.start()
-        helpers.append(_stop_when_idle(idle, worker, report))
-    if orders.http is not None:
-        sock = _listen(worker, *orders.http, report)
-        helpers.append(_serve(app, worker, sock, hurry=not orders.until_idle))
     await call("on_start", settings.on_start)
     try:
+        sock = _listen(worker, *orders.http, report) if orders.http is not None else None
+        helpers = [_stop_when(stopping, worker), _show_restores(worker, report)]
+        if idle is not None:
+            helpers.append(_stop_when_idle(idle, worker, report))
+        if sock is not None:
+            helpers.append(_serve(app, worker, sock, hurry=idle is None))
         await beside(worker.run(), helpers, worker.stop)
     finally:
         await call("on_stop", settings.on_stop)

@@ -33,7 +33,7 @@ def generic(value: T) -> T:
     return value
 
 
-def unresolved(text: str) -> "Nowhere":  # type: ignore[name-defined]  # noqa: F821
+def unresolved(text: str) -> Nowhere:  # type: ignore[name-defined]  # noqa: F821
     return text
 
 

@@ -6,7 +6,8 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamflow import SerdeError, serdes
 from streamflow.serdes import serde_of

@@ -55,7 +55,7 @@ class Plain:
 
 @dataclass
 class Tree:
-    children: list["Tree"] = field(default_factory=list)
+    children: list[Tree] = field(default_factory=list)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ the transaction's token is there.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TypeVar
 
 from streamflow.errors import LogError, LogUnavailable
 from streamflow.log.embedded import batches, files
+from streamflow.log.embedded.bell import Bell, ring
 from streamflow.log.embedded.control import LOG, PARTITION, SEAL, TOPIC, Change, LogRow, View
 from streamflow.log.embedded.lock import WriteLock
 
@@ -51,6 +53,7 @@ class Database:
         self._readers: dict[str, sqlite3.Connection] = {}
         self._unsaved = 0
         self._closed = False
+        self.bell: Bell | None = None
 
     def open(self) -> None:
         """Create the log if the folder holds none, else open and verify it."""
@@ -79,6 +82,15 @@ class Database:
                 return self._transact(work, args)
         except Exception as error:
             raise files.translated(self.folder, error) from error
+        finally:
+            if self.bell is not None:
+                ring(self.folder / files.BELLS, self.bell.path.name)
+
+    def listen(self) -> Bell | None:
+        """A bell for this process, where there are named pipes."""
+        with contextlib.suppress(OSError):
+            self.bell = Bell(self.folder / files.BELLS, self._entropy(6).hex())
+        return self.bell
 
     def version(self, door: str) -> int:
         """A number that changes when anybody else commits. Takes microseconds and never waits."""
@@ -110,6 +122,8 @@ class Database:
     def close(self) -> None:
         """Close every handle; the last process to do so leaves one whole file. Idempotent."""
         self._closed = True
+        if self.bell is not None:
+            self.bell.close()
         lock, self._lock = self._lock, None
         if lock is None:
             return
@@ -127,6 +141,8 @@ class Database:
     def abandon(self) -> None:
         """Forget every handle, as a kill does; waits for nobody."""
         self._closed = True
+        if self.bell is not None:
+            self.bell.close(unlink=False)
         self._hang_up()
         if self._lock is not None:
             self._lock.close()
@@ -134,7 +150,8 @@ class Database:
 
     def _open(self) -> None:
         folder = self.folder
-        (folder / files.MEMBERS).mkdir(parents=True, exist_ok=True)
+        for part in (files.MEMBERS, files.BELLS):
+            (folder / part).mkdir(parents=True, exist_ok=True)
         self._lock = WriteLock(folder / files.WRITE_LOCK, self._lock_timeout)
         if not (folder / files.FORMAT).exists():
             with self._lock:

@@ -3,6 +3,7 @@
     log.db, log.db-wal, log.db-shm   SQLite in WAL mode; the schema is `SCHEMA`
     write.lock                       the queue of the writers (`lock.py`)
     members/<id>.lock                held by each member of a group for its life
+    bells/<id>                       named pipes, to wake the other processes (`bell.py`)
     format                           says that a log is here: a log.db that vanished is not taken for a new one
 
 What is synced to disk when (``durability="full"``, SQLite's ``synchronous=FULL``):
@@ -29,6 +30,7 @@ Durability = Literal["full", "fast"]
 DATABASE = "log.db"
 WRITE_LOCK = "write.lock"
 MEMBERS = "members"
+BELLS = "bells"
 FORMAT = "format"
 FORMAT_VERSION = 1
 

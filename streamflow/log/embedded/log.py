@@ -90,9 +90,13 @@ class EmbeddedLog:
     async def start(self) -> None:
         await self._access.writing.call(self._database.open)
         self._housekeeper.start()
+        if self._threads and (bell := await self._access.writing.call(self._database.listen)) is not None:
+            asyncio.get_running_loop().add_reader(bell.fileno(), self._rung)
+            self._access.watch.trust_bells()
 
     async def close(self) -> None:
         self._housekeeper.stop()
+        self._deafen()
         for membership in self._memberships:
             await membership.leave()
         self._access.watch.close()
@@ -104,6 +108,7 @@ class EmbeddedLog:
         """Forget everything at once, as a killed process does: no group is left, nothing is written."""
         self._database.refuse()
         self._housekeeper.stop()
+        self._deafen()
         self._access.watch.close()
         for membership in self._memberships:
             membership.abandon()
@@ -181,6 +186,15 @@ class EmbeddedLog:
     async def tidy(self) -> None:
         """Do at once, and thoroughly, what is done in the background now and then: retention and compaction."""
         await self._housekeeper.tidy(True)
+
+    def _rung(self) -> None:
+        if (bell := self._database.bell) is not None:
+            bell.drain()
+        self._access.watch.touch()
+
+    def _deafen(self) -> None:
+        if (bell := self._database.bell) is not None and bell.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(bell.fileno())
 
     def _append(self, batches: commits.Batches, now: int) -> commits.Places:
         for at, added in batches.items():

@@ -28,12 +28,16 @@ def fetch(
     asked = asked[first:] + asked[:first]
     found: dict[TopicPartition, Fetched] = {}
     left = max_bytes
+    stopped: TopicPartition | None = None
     for n, (at, id, row, position) in enumerate(asked):
         if found and left <= 0:
-            return found, at
+            # Nothing of it is read, but the reader must know that there is more.
+            found[at] = Fetched([], position, row.end, row.start)
+            stopped = stopped or at
+            continue
         found[at], used = batches.read(view, id, row, position, left // (len(asked) - n), catalog.place(at))
         left -= used
-    return found, None
+    return found, stopped
 
 
 def offset_at(view: View, at: TopicPartition, timestamp: int) -> int:

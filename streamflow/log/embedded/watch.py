@@ -1,9 +1,11 @@
 """Waking those who wait for news, without burning a core.
 
-Another process's commit shows in SQLite's ``data_version``, which takes some
-microseconds to ask for, so it is asked every millisecond right after something
-happened and then less and less often, down to once in 8 ms. This process's own
-commits wake its waiters at once. Nothing is asked while nobody waits.
+This process's own commits wake its waiters at once, those of others by their
+bell (`bell.py`). Besides, SQLite's ``data_version`` is asked, which differs
+after each commit of another: rarely, to make up for a bell that did not ring;
+or, where there are no bells (a simulation), every millisecond right after
+something happened and then less and less often. Nothing is asked while nobody
+waits.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from collections.abc import Callable
 
 from streamflow.errors import LogError
 
-_SHORTEST = 0.001
-_LONGEST = 0.008
+_WITH_BELLS = 0.1, 0.1
+_WITHOUT = 0.001, 0.010
 _GROWTH = 1.05
 
 
@@ -25,13 +27,19 @@ class Watch:
         self.version = 0
         self._ask = ask
         self._last = -1
-        self._pause = _SHORTEST
+        self._shortest, self._longest = _WITHOUT
+        self._pause = self._shortest
         self._news = asyncio.Event()
         self._waiting = 0
         self._poller: asyncio.Task[None] | None = None
 
+    def trust_bells(self) -> None:
+        """Others ring: ask only now and then."""
+        self._shortest, self._longest = _WITH_BELLS
+        self._pause = self._shortest
+
     def touch(self) -> None:
-        """This process has changed the log."""
+        """The log has changed: it was us, or a bell rang."""
         self._look()
         self._wake()
 
@@ -62,7 +70,7 @@ class Watch:
             if self._look():
                 self._wake()
             else:
-                self._pause = min(self._pause * _GROWTH, _LONGEST)
+                self._pause = min(self._pause * _GROWTH, self._longest)
             await asyncio.sleep(self._pause)
         self._poller = None
 
@@ -76,6 +84,6 @@ class Watch:
 
     def _wake(self) -> None:
         self.version += 1
-        self._pause = _SHORTEST
+        self._pause = self._shortest
         self._news.set()
         self._news = asyncio.Event()

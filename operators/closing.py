@@ -1,0 +1,95 @@
+"""Closing windows: which rows are final now, in the order of their starts, then of their keys.
+
+A window store lies on disk by segment and key, so finding the rows of one
+window means reading a whole segment: all windows of half the retention. So the
+starts and keys of open rows are remembered, from the first row of a window on
+(after a restart they are read from the store), up to a bound; beyond it the
+store is read after all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from streamflow.operators.contract import Emit, Scope
+from streamflow.windows import TimeWindow
+
+MOST_REMEMBERED = 200_000
+"""Rows; each takes about 100 bytes."""
+
+Note = Callable[[Any, int], None]
+
+
+def closing(
+    store: Any, window: TimeWindow, windowed: Callable[[Any, int], Any], emit: Emit, scope: Scope
+) -> tuple[Callable[[int], None], Note]:
+    """``close(stream_time)``, which emits what is final, and ``note(key, start)``, to be told of each new row.
+
+    A windowed step calls `close` before it stores the record that moved time: the store forgets old
+    windows as new ones come.
+    """
+    closed = scope.stream_time("closed")  # every window that starts before `closed.now` is closed and emitted
+    advance, until_closed = window.advance_ms, window.size_ms + window.grace_ms
+    rows = OpenRows(store, scope.encode_key, max(closed.now, 0))
+
+    def close(now: int) -> None:
+        first = closed.now if closed.now > 0 else 0
+        if now < first + until_closed:
+            return
+        last = (now - until_closed) // advance * advance
+        # Noted first: what the rows set off downstream may raise, and then this is taken back with all else.
+        closed.now = last + advance
+        for key, start, (total, timestamp) in rows.between(first, last):
+            emit(windowed(key, start), total, None, timestamp)
+
+    return close, rows.note
+
+
+class OpenRows:
+    """The rows of a window store that start at ``first`` or later. It may remember rows that are gone; it misses none."""
+
+    def __init__(self, store: Any, key_bytes: Callable[[Any], bytes], first: int) -> None:
+        self._store = store
+        self._key_bytes = key_bytes
+        self._keys: dict[int, dict[bytes, Any]] | None = {}
+        self._count = 0
+        for (key, start, _), _ in store.fetch_all(first, None):
+            self.note(key, start)
+            if self._keys is None:
+                break
+
+    def note(self, key: Any, start: int) -> None:
+        """There is a row of this key in the window that starts here."""
+        if self._keys is None:
+            return
+        if (keys := self._keys.get(start)) is None:
+            keys = self._keys[start] = {}
+        if (data := self._key_bytes(key)) not in keys:
+            keys[data] = key
+            self._count += 1
+            if self._count > MOST_REMEMBERED:
+                self._keys = None
+
+    def between(self, first: int, last: int) -> Iterator[tuple[Any, int, tuple[Any, int]]]:
+        """``(key, start, (total, timestamp))`` of every row with ``first <= start <= last``, by start, then key bytes."""
+        if self._keys is None:
+            # Rows come segment by segment and by key in it; sorting by start leaves equal ones as they were.
+            rows = self._store.fetch_all(first, last, with_timestamps=True)
+            yield from ((key, start, pair) for (key, start, _), pair in sorted(rows, key=_start))
+            return
+        # What an earlier call gave is forgotten only now, for that call may have been taken back.
+        for start in [start for start in self._keys if start < first]:
+            self._count -= len(self._keys.pop(start))
+        for start in sorted(start for start in self._keys if start <= last):
+            for _, key in sorted(self._keys[start].items(), key=_bytes):
+                if (pair := self._store.get_pair(key, start)) is not None:
+                    yield key, start, pair
+
+
+def _start(row: Any) -> int:
+    return int(row[0][1])
+
+
+def _bytes(item: tuple[bytes, Any]) -> bytes:
+    return item[0]
