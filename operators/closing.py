@@ -10,6 +10,7 @@ store is read after all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from streamflow.operators.contract import Emit, Scope
@@ -47,17 +48,15 @@ def closing(
 
 
 class OpenRows:
-    """The rows of a window store that start at ``first`` or later. It may remember rows that are gone; it misses none."""
+    """The rows of a window store that start at ``first`` or later: some of them may be gone, none is missing."""
 
     def __init__(self, store: Any, key_bytes: Callable[[Any], bytes], first: int) -> None:
         self._store = store
         self._key_bytes = key_bytes
         self._keys: dict[int, dict[bytes, Any]] | None = {}
         self._count = 0
-        for (key, start, _), _ in store.fetch_all(first, None):
+        for (key, start, _), _ in islice(store.fetch_all(first, None), MOST_REMEMBERED + 1):
             self.note(key, start)
-            if self._keys is None:
-                break
 
     def note(self, key: Any, start: int) -> None:
         """There is a row of this key in the window that starts here."""
@@ -72,7 +71,7 @@ class OpenRows:
                 self._keys = None
 
     def between(self, first: int, last: int) -> Iterator[tuple[Any, int, tuple[Any, int]]]:
-        """``(key, start, (total, timestamp))`` of every row with ``first <= start <= last``, by start, then key bytes."""
+        """``(key, start, (total, timestamp))`` of the rows with ``first <= start <= last``, by start, then by key."""
         if self._keys is None:
             # Rows come segment by segment and by key in it; sorting by start leaves equal ones as they were.
             rows = self._store.fetch_all(first, last, with_timestamps=True)

@@ -147,9 +147,9 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
             time.now = now = timestamp
             if close is not None:
                 close(now)
-        first_open = now - until_closed  # windows that start later than this still take records
+        last_closed = now - until_closed  # windows that start later still take records
         for start in (timestamp - timestamp % size,) if tumbling else starts(timestamp):
-            if start <= first_open:
+            if start <= last_closed:
                 late()
                 continue
             at, old = timestamp, None

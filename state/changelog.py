@@ -21,7 +21,6 @@ from streamflow.state.keys import (
     pack_int64,
     pack_segment,
     plain,
-    sortable,
     unescape,
 )
 from streamflow.state.layers import Layer, Pair
@@ -130,7 +129,8 @@ def absorb_window(
             segment = segments[start] = pack_segment(int.from_bytes(start, "big") // segment_ms)
             if start > top:
                 top = start
-        rows[segment + sortable(key[:first]) + KEY_END + key[first:]] = record.value
+        # The first part is `sortable`, spelled out.
+        rows[segment + key[:first].replace(b"\x00", b"\x00\xff") + KEY_END + key[first:]] = record.value
         latest = key
     observed = int.from_bytes(top, "big") if top else -1
     following = (int.from_bytes(latest[-SEQ:], "big") + 1) % 2 ** (8 * SEQ) if duplicates and latest else None

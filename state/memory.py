@@ -20,7 +20,9 @@ class MemoryBase:
         self.path = path
         self._rows: Layer[bytes] = Layer()
         self._meta: bytes | None = None
-        self.get = self._rows.get
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._rows.get(key)
 
     def scan(self, low: bytes, high: bytes | None, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """The rows as they are now; a write during the scan does not show in it."""

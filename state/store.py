@@ -185,8 +185,13 @@ class Store:
         is up to date. Raises `StoreStalled` when the base takes no writes just now: then nothing is lost, ask again.
         """
         self._layers.sink(self._row_bytes())
-        recorded = self._recorded
-        if self._layers.sinking or recorded is None or recorded.position != self.position or self._is_newer(recorded):
+        written, newest = self._recorded, self.meta
+        if (
+            self._layers.sinking
+            or written is None
+            or written.position != self.position
+            or (newest is not None and newest.commit_seq != written.commit_seq)
+        ):
             self._write_down(now_ms)
 
     def restore(self, records: Iterable[Any], next_position: int) -> int:
@@ -242,10 +247,6 @@ class Store:
         if known is None or found.incarnation != known.incarnation or found.commit_seq >= known.commit_seq:
             self.meta = found
 
-    def _is_newer(self, recorded: Meta) -> bool:
-        meta = self.meta
-        return meta is not None and (meta.commit_seq, meta.incarnation) != (recorded.commit_seq, recorded.incarnation)
-
     def _write_down(self, now_ms: int) -> None:
         layers, target = self._layers, self._target(now_ms)
         sinking, expired = layers.sinking, self._expired()
@@ -275,6 +276,8 @@ class Store:
             store=own.store or self.spec.name,
             changelog=own.changelog or newest.changelog,
             partition=own.partition if own.app_id else newest.partition,
+            # A commit adopted from another changelog tells that one's life, not this one's.
+            incarnation=own.incarnation or (newest.incarnation if newest.changelog == own.changelog else ""),
             position=self.position,
             # What was restored was read from the log just now, whenever it was committed.
             written_at=max(newest.written_at, own.written_at, now_ms if self._restored else 0),

@@ -37,6 +37,7 @@ V = TypeVar("V")
 Rows = Iterator[tuple[bytes, Pair]]
 _ABOVE = b"\xff" * (SEQ + 1)  # behind a start: above every sequence number
 _LAST = b"\x80"  # behind the end of a key: above every start, which are no negative numbers
+_ONE: Any = object()
 _SEQUENCES = 2 ** (8 * SEQ)
 
 
@@ -71,17 +72,17 @@ class WindowView(Generic[K, V]):
         self.get_pair = _getter(form, starts, sight, find)
 
     @overload
-    def fetch(self, key: K, start: int, /, *, reverse: bool = False) -> V | None: ...
+    def fetch(self, key: K, start: int) -> V | None: ...
     @overload
     def fetch(
-        self, key: K, start: int | None, last: int | None, /, reverse: bool = False, *, with_timestamps: bool = False
+        self, key: K, start: int | None, last: int | None, reverse: bool = False, *, with_timestamps: bool = False
     ) -> Iterator[tuple[int, Any]]: ...
-    def fetch(self, key: K, start: int | None, *last: Any, reverse: bool = False, with_timestamps: bool = False) -> Any:
+    def fetch(
+        self, key: K, start: int | None, last: Any = _ONE, reverse: bool = False, *, with_timestamps: bool = False
+    ) -> Any:
         """``fetch(key, start)``: the value or None. ``fetch(key, first, last)``: ``(start, value)`` of one key."""
-        if last:
-            if len(last) > 1:
-                reverse = last[1]
-            return self._of_key(self._form.key(key), start, last[0], reverse, with_timestamps)
+        if last is not _ONE:
+            return self._of_key(self._form.key(key), start, last, reverse, with_timestamps)
         if self._spec.duplicates:
             raise StateError(
                 f"store '{self.name}' keeps duplicates; fetch(key, start, start) gives all values of a start"
@@ -207,7 +208,7 @@ class WindowHandle(WindowView[K, V]):
             return horizon.floor, horizon.observed
 
         super().__init__(spec, form, starts, sight, find, layers.scan, layers)
-        self.put_pair = _putter(form, starts, horizon, layers, undo, spec.duplicates)
+        self.get_pair, self.put_pair = _hot_words(spec, form, starts, horizon, layers, below, undo)
         self._now = now
 
     def put(self, key: K, value: V | None, start: int, timestamp: int | None = None) -> bool:
@@ -244,13 +245,40 @@ def _getter(
     return converted
 
 
-def _putter(
-    form: Form, starts: Starts, horizon: Horizon, layers: Layers, undo: Undo | None, duplicates: bool
-) -> Callable[[Any, int, Any, int], bool]:
+def _hot_words(
+    spec: StoreSpec,
+    form: Form,
+    starts: Starts,
+    horizon: Horizon,
+    layers: Layers,
+    below: Callable[[bytes], Pair | None],
+    undo: Undo | None,
+) -> tuple[Callable[[Any, int], Any], Callable[[Any, int, Any, int], bool]]:
+    """`get_pair` and `put_pair` of a handle: few calls, and the row's key is made once for a get and the put after it."""
     overlay = layers.overlay
-    before = overlay.get
-    value_in, to_key = form.value_in, form.key
-    key_raw = form.key_in is None
+    in_overlay = overlay.get
+    value_in, value_out, to_key = form.value_in, form.value_out, form.key
+    key_raw, duplicates = form.key_in is None, spec.duplicates
+    # An object that can change in place may be another key by the time of the put.
+    lasting = key_raw or spec.key.immutable
+    last_key: Any = None
+    last_start = -1
+    last_row = b""
+
+    def get_pair(key: Any, start: int) -> Pair | None:
+        nonlocal last_key, last_start, last_row
+        if start < horizon.floor:
+            return None
+        segment, tail = starts[start]
+        row = segment + (key if key_raw else to_key(key)).replace(b"\x00", b"\x00\xff") + tail  # `sortable`
+        if lasting:
+            last_key, last_start, last_row = key, start, row
+        pair = in_overlay(row)
+        if pair is None:
+            pair = below(row)
+        if not pair:
+            return None
+        return pair if value_out is None else (value_out(pair[0]), pair[1])
 
     def put_pair(key: Any, start: int, value: Any, timestamp: int) -> bool:
         if duplicates and value is None:
@@ -261,17 +289,20 @@ def _putter(
             horizon.see(start)
         elif start < horizon.floor:
             return False
-        segment, tail = starts[start]
-        row = segment + sortable(key if key_raw else to_key(key)) + tail
+        if key is last_key and start == last_start:
+            row = last_row
+        else:
+            segment, tail = starts[start]
+            row = segment + sortable(key if key_raw else to_key(key)) + tail
         if duplicates:
             row += pack_uint32(horizon.sequence)
             horizon.sequence = (horizon.sequence + 1) % _SEQUENCES
         if undo is not None:
-            undo.append((overlay, row, before(row)))
+            undo.append((overlay, row, in_overlay(row)))
         if value is None:
             overlay[row] = Tombstone((None, timestamp))
         else:
             overlay[row] = (value if value_in is None else value_in(value), timestamp)
         return True
 
-    return put_pair
+    return get_pair, put_pair

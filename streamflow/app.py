@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, get_origin, overload
 
 from streamflow.builder import Builder, Known, at_least_one
 from streamflow.clock import Duration
@@ -18,6 +18,7 @@ from streamflow.functions import contextual
 from streamflow.naming import anchor_of, legal
 from streamflow.operators.contract import Context
 from streamflow.operators.table_source import TableSource
+from streamflow.record import Windowed
 from streamflow.serdes import Serde, Typed, raw, serde_of
 from streamflow.settings import Guarantee, NamingStyle, Policy, Settings, settings
 from streamflow.stream import KStream
@@ -217,9 +218,16 @@ class App:
         run_app(self, **options)
 
     def _source(
-        self, step: str, topic: Topics | Topic[Any, Any], topics: tuple[str, ...], pattern: re.Pattern[str] | None, key: Any, value: Any,
-        timestamp: Callable[..., Any] | None, offset_reset: OffsetReset,
-    ) -> Source:  # fmt: skip
+        self,
+        step: str,
+        topic: Topics | Topic[Any, Any],
+        topics: tuple[str, ...],
+        pattern: re.Pattern[str] | None,
+        key: Any,
+        value: Any,
+        timestamp: Callable[..., Any] | None,
+        offset_reset: OffsetReset,
+    ) -> Source:
         declared = topic if isinstance(topic, Topic) else None
         if offset_reset not in ("earliest", "latest", "fail"):
             raise TopologyError(
@@ -236,6 +244,11 @@ class App:
         )
 
     def _read_with(self, given: Any, default: Serde[Any], step: str, keyword: str) -> Serde[Any]:
+        if given is Windowed or get_origin(given) is Windowed:
+            raise TopologyError(
+                f"step '{step}', {keyword}=: the bytes of a windowed key do not hold the window's size; "
+                f'write {keyword}=serdes.windowed(str, "5m")'
+            )
         return default if given is None else self._builder.serde(given, step, keyword)
 
 

@@ -112,7 +112,7 @@ def apply(given: Settings, changes: Mapping[str, Any]) -> Settings:
     """Settings with the changes, checked as if the script had given them to ``App(...)``."""
     now: dict[str, Any] = {each.name: getattr(given, each.name) for each in fields(given)}
     future = now.pop("max_future_ms")
-    arguments = {
+    arguments: dict[str, Any] = {
         "commit_interval": timedelta(milliseconds=now.pop("commit_interval_ms")),
         "max_future": None if future is None else timedelta(milliseconds=future),
         **_ONLY,

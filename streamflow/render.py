@@ -171,7 +171,6 @@ def _edges(topology: Topology, boxes: Mapping[str, _Box]) -> Iterable[str]:
                 if isinstance(reader.meaning, Source) and reader.meaning.repartition == step.meaning.repartition:
                     yield _line(boxes[step.name], boxes[reader.name], "between")
 
-
         for keeper in keepers(topology, step):
             if not step.table:
                 yield _line(boxes[keeper], boxes[step.name], "between")

@@ -151,11 +151,11 @@ class StatelessWords(Generic[K, V]):
 
     @overload
     def select_key(
-        self, f: Callable[[V], K2], *, key: Typed[K2] | None = None, name: str | None = None
+        self, f: Callable[[V], K2 | None], *, key: Typed[K2] | None = None, name: str | None = None
     ) -> KStream[K2, V]: ...
     @overload
     def select_key(
-        self, f: Callable[[K, V], K2], *, key: Typed[K2] | None = None, name: str | None = None
+        self, f: Callable[[K, V], K2 | None], *, key: Typed[K2] | None = None, name: str | None = None
     ) -> KStream[K2, V]: ...
     def select_key(self, f: Callable[..., Any], *, key: Any = None, name: str | None = None) -> KStream[Any, V]:
         """Each record under the key that ``f(value)`` (or ``f(key, value)``) gives; ``key`` is its type."""

@@ -169,12 +169,12 @@ class KStream(StatelessWords[K, V]):
 
     @overload
     def group_by(
-        self, f: Callable[[V], K2], *, key: Typed[K2] | None = None, value: Typed[V] | None = None,
+        self, f: Callable[[V], K2 | None], *, key: Typed[K2] | None = None, value: Typed[V] | None = None,
         name: str | None = None,
     ) -> KGroupedStream[K2, V]: ...  # fmt: skip
     @overload
     def group_by(
-        self, f: Callable[[K, V], K2], *, key: Typed[K2] | None = None, value: Typed[V] | None = None,
+        self, f: Callable[[K, V], K2 | None], *, key: Typed[K2] | None = None, value: Typed[V] | None = None,
         name: str | None = None,
     ) -> KGroupedStream[K2, V]: ...  # fmt: skip
     def group_by(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streamflow import App, ConfigError, KStream, StreamflowError, TopologyError, tumbling
+from streamflow import App, ConfigError, KStream, StreamflowError, TopologyError, Windowed, tumbling
 from streamflow.plan import plan
 from streamflow.topology import Source, Topology
 
@@ -55,7 +55,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[StreamflowError], str]] = {
         r"step 'counts': the keys must be stored, but their type is not known; add key= to step 'lines-group-by'",
     ),
     "a function of too many arguments": (
-        lambda: lines().filter(lambda a, b, c: True),  # type: ignore[call-overload]
+        lambda: lines().filter(lambda a, b, c: True),  # type: ignore[arg-type, misc]
         TopologyError,
         r"step 'lines-filter': its predicate \(a lambda\) takes 3 arguments; write it as f\(value\) or f\(key, value\)",
     ),
@@ -113,6 +113,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[StreamflowError], str]] = {
         lambda: lines().to("out", partitioner=lambda key: 0),  # type: ignore[arg-type, misc]
         TopologyError,
         r"must take four arguments; write it as f\(topic, key, value, partitions\)",
+    ),
+    "a windowed key of no size": (
+        lambda: lines(key=Windowed[str]),
+        TopologyError,
+        r"step 'lines-source', key=: the bytes of a windowed key do not hold .* key=serdes.windowed\(str, \"5m\"\)",
     ),
     "no branches": (lambda: lines().split({}), TopologyError, "a split needs at least one branch"),
     "a branch twice": (lambda: lines().split({"a": bool}, default="a"), TopologyError, "called 'a', and so is another"),

@@ -72,4 +72,4 @@ def test_an_extractor_takes_one_two_or_three_arguments(fn: Any) -> None:
 def test_the_error_of_a_word_names_the_users_step() -> None:
     lines = App("a").stream("lines", value=str)
     with pytest.raises(TopologyError, match=r"step 'shout': its mapper \(a lambda\) takes 3 arguments"):
-        lines.map_values(lambda a, b, c: a, name="shout")  # type: ignore[call-overload]
+        lines.map_values(lambda a, b, c: a, name="shout")  # type: ignore[arg-type, misc]

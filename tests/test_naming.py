@@ -100,7 +100,7 @@ def test_unnamed_stateful_steps_are_listed_and_named_ones_are_not() -> None:
 def test_name_and_store_mean_the_same() -> None:
     def names(**how: str) -> tuple[str, ...]:
         app = App("app")
-        app.stream("lines", key=str, value=str).group_by_key().count(**how)  # type: ignore[arg-type]
+        app.stream("lines", key=str, value=str).group_by_key().count(**how)
         return (*app.topology.stores, *(step.name for step in app.topology.steps.values() if step.table))
 
     assert names(name="counts") == names(store="counts") == ("counts", "counts")

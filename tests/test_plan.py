@@ -83,7 +83,7 @@ def test_a_topic_read_twice_puts_its_readers_into_one_sub_topology() -> None:
 def test_a_pattern_reads_every_topic_whose_whole_name_it_matches_but_none_of_our_own() -> None:
     app = App("a")
     app.stream(re.compile("x.*|a-.*")).group_by_key().count(name="c")
-    (sub,) = planned(app, x1=2, x2=2, y=1, **{"a-c-changelog": 9, "not-x": 1}).subtopologies
+    (sub,) = plan(app.topology, "a", {"x1": 2, "x2": 2, "y": 1, "a-c-changelog": 9, "not-x": 1}).subtopologies
     assert sub.topics == {"x-a-source": ("x1", "x2")}
     assert sub.partitions == 2
 

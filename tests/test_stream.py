@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamflow import App, KStream, tumbling
+from streamflow import App, KStream, TopologyError, tumbling
 from streamflow.operators.merge import Merge
 from streamflow.operators.repartition_filter import DropNullKeys
 from streamflow.topology import Sink, Source, Step
@@ -162,3 +162,20 @@ def test_a_split_without_default_drops_and_with_one_does_not() -> None:
     assert [name for name in steps(app) if "split" in name] == [
         "lines-split", "lines-split-a", "lines-split-b", "lines-split-2", "lines-split-2-a", "lines-split-2-rest",
     ]  # fmt: skip
+
+
+def test_one_repartition_topic_is_fed_by_one_step() -> None:
+    _, stream = lines()
+    stream.select_key(str.lower, key=str).group_by_key(name="grp").count(name="a")
+    other = stream.select_key(str.upper, key=str).group_by_key(name="grp")
+    with pytest.raises(
+        TopologyError, match="'grp-repartition' is fed by step 'lines-select-key' and by step 'lines-sel"
+    ):
+        other.count(name="b")
+
+
+def test_two_readers_of_one_topic_are_described_as_one_sub_topology() -> None:
+    app, _ = lines()
+    app.stream("lines").to("out")
+    app.stream("other").to("out-2")
+    assert app.topology.describe().count("Sub-topology") == 2

@@ -101,3 +101,9 @@ def test_a_regrouped_table_sends_changes_and_counting_only_their_presence() -> N
     }
     assert values["counts-repartition-sink"] == "change(presence)"
     assert values["joined-repartition-sink"] == "change(string)"
+
+
+def test_a_filter_where_nobody_keeps_rows_does_without_old_values() -> None:
+    app, table = users()
+    table.filter(bool).to_stream().to("out")
+    assert telling(app) == set()

@@ -16,6 +16,7 @@ from streamflow.errors import SerdeError
 from streamflow.log.batch import records
 from streamflow.log.contract import Log
 from streamflow.record import TopicPartition
+from streamflow.runtime.collector import settle
 
 FETCH_BYTES = 4 << 20
 FETCH_WAIT = 0.5
@@ -57,6 +58,8 @@ def command(
     show = shower(layout, topic, form(key), form(value), separator)
     if context.get_parameter_source("value") is click.core.ParameterSource.DEFAULT and layout != "raw":
         show = _with_hint(show)
+
+    settle()
 
     async def work(log: Log) -> None:
         info = await named_topic(log, topic)

@@ -15,7 +15,7 @@ import struct
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -33,8 +33,8 @@ _PAIR = struct.Struct(">qq")
 class Form:
     """One type. The functions never see None: a missing key or value is ``null`` everywhere.
 
-    ``show`` gives what JSON holds, ``text`` what plain text holds; ``read`` takes what JSON held, ``parse`` the bytes of
-    plain text. All raise `SerdeError` for what is not of the type. ``verbatim``: plain text and bytes are the same.
+    ``show`` gives what JSON holds, ``text`` what plain text holds; ``read`` takes what JSON held, ``parse`` the bytes
+    of plain text. All raise `SerdeError` for what is not of the type. ``verbatim``: plain text and bytes are the same.
     """
 
     name: str
@@ -46,11 +46,14 @@ class Form:
     def text(self, data: bytes) -> bytes:
         """As plain text."""
         shown = self.show(data)
-        if isinstance(shown, dict) and "base64" in shown and self.name != "json":
-            return b"base64:" + shown["base64"].encode()
-        if isinstance(shown, dict) and "start" in shown and self.name != "json":
-            return f"[{shown['key']}@{shown['start']}/{shown.get('end', '')}]".encode()
-        return shown.encode() if isinstance(shown, str) else msgspec.json.encode(shown)
+        if isinstance(shown, str):
+            return shown.encode()
+        if isinstance(shown, dict):
+            fields = cast(dict[str, Any], shown)
+            if "base64" in fields:
+                return b"base64:" + str(fields["base64"]).encode()
+            return f"[{fields['key']}@{fields['start']}/{fields['end']}]".encode()
+        return msgspec.json.encode(shown)
 
 
 def form(name: str) -> Form:
@@ -175,10 +178,11 @@ def _session(name: str, inner: Form) -> Form:
 
 
 def _window_of(value: Any) -> tuple[Any, int, int]:
-    if isinstance(value, dict) and {"key", "start"} <= value.keys():
-        start, end = value["start"], value.get("end", 0)
-        if type(start) is int and type(end) is int:
-            return value["key"], start, end
+    if isinstance(value, dict):
+        fields = cast(dict[str, Any], value)
+        start, end = fields.get("start"), fields.get("end", 0)
+        if "key" in fields and type(start) is int and type(end) is int:
+            return fields["key"], start, end
     raise SerdeError(f'{_short(value)} is no windowed key; write {{"key": ..., "start": ..., "end": ...}}')
 
 

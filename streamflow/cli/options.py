@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from streamflow.log.contract import Log
+    from streamflow.topic import TopicInfo
 
 T = TypeVar("T")
 Command = Callable[..., Any]
@@ -53,8 +57,8 @@ def complain(message: str) -> None:
     click.echo(message, err=True)
 
 
-def with_log(broker: str | None, work: Callable[[Any], Awaitable[T]], *, create: bool = False) -> T:
-    """Open the log, do the work, close it. ``create=False`` refuses a log that is not there, rather than make an empty one."""
+def with_log(broker: str | None, work: Callable[[Log], Awaitable[T]], *, create: bool = False) -> T:
+    """Open the log, do the work, close it; one that is not there is refused, or with ``create`` made."""
     from streamflow.log.open import open_log
 
     url = broker or DEFAULT_BROKER
@@ -80,10 +84,10 @@ def refuse_absent(url: str) -> None:
 
     scheme, _, path = url.partition("://")
     if scheme == "embedded" and not Path(path.partition("?")[0]).exists():
-        raise LogError(f"there is no log at {url}; `streamflow produce` and `streamflow run` make it, --broker names another")
+        raise LogError(f"there is no log at {url}; `streamflow produce` and `run` make one, --broker names another")
 
 
-async def named_topic(log: Any, topic: str) -> Any:
+async def named_topic(log: Log, topic: str) -> TopicInfo:
     """What the log says of a topic. Raises `UnknownTopic` that names those there are."""
     from difflib import get_close_matches
 
@@ -93,5 +97,6 @@ async def named_topic(log: Any, topic: str) -> Any:
     if topic in topics:
         return topics[topic]
     near = get_close_matches(topic, topics, 1)
-    known = f"did you mean {near[0]!r}?" if near else f"there {'are ' + ', '.join(sorted(topics)) if topics else 'is none'}"
+    there = f"there are {', '.join(sorted(topics))}" if topics else "there is none"
+    known = f"did you mean {near[0]!r}?" if near else there
     raise UnknownTopic(f"topic {topic!r} does not exist; {known}")

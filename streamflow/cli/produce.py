@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
@@ -23,6 +23,7 @@ from streamflow.log.batch import RawRecord, encode
 from streamflow.log.contract import Log
 from streamflow.log.partitioner import Partitions
 from streamflow.record import TopicPartition
+from streamflow.runtime.collector import settle
 from streamflow.topic import NewTopic, TopicInfo
 
 DEFAULT_PARTITIONS = 4
@@ -66,10 +67,13 @@ def command(
     if separator is not None and layout == "json":
         raise ConfigError("--key-separator is for --format lines; JSON lines have their key inside")
 
+    settle()
+
     async def work(log: Log) -> tuple[int, TopicInfo]:
         info = await ensure(log, topic, partitions)
         if partition is not None and partition >= info.partitions:
-            raise ConfigError(f"{topic!r} has the partitions 0 to {info.partitions - 1}; there is no partition {partition}")
+            known = f"{topic!r} has the partitions 0 to {info.partitions - 1}"
+            raise ConfigError(f"{known}; there is no partition {partition}")
         convert = converter(layout, separator, *forms, info.partitions, partition)
         return await pump(log, topic, files or ("-",), convert, info.partitions), info
 
@@ -129,8 +133,8 @@ def _at_line(block: bytes, before: int, convert: Convert, partitions: int, writt
         try:
             convert(line, [[] for _ in range(partitions)])
         except SerdeError as error:
-            return StreamflowError(f"line {number}: {error}; {written:,} records before it were written, the rest was not")
-    return StreamflowError(f"lines {before + 1} and following cannot be used; {written:,} records before were written")
+            return StreamflowError(f"line {number}: {error}; {written:,} records were written, the rest was not")
+    return StreamflowError(f"lines {before + 1} and following cannot be used; {written:,} records were written")
 
 
 def _of_values(form: Form, partitions: int, partition: int | None) -> Convert:
@@ -240,7 +244,8 @@ def _headers(headers: dict[str, Any]) -> list[tuple[str, bytes]]:
     read = form("str").read
     found: list[tuple[str, bytes]] = []
     for name, value in headers.items():
-        found.extend((name, read(each)) for each in (value if isinstance(value, list) else [value]))
+        values = cast(list[Any], value) if isinstance(value, list) else [value]
+        found.extend((name, read(each)) for each in values)
     return found
 
 

@@ -17,7 +17,7 @@ from streamflow.errors import StreamflowError
 @click.command("query")
 @click.argument("store")
 @click.argument("key")
-@option("--http", metavar="HOST:PORT", default="127.0.0.1:8080", show_default=True, help="Any worker of the application.")
+@option("--http", metavar="HOST:PORT", default="127.0.0.1:8080", show_default=True, help="Any worker of the App.")
 @option("--from", "from_", metavar="MS", type=int, help="Windows that start at or after this time.")
 @option("--to", metavar="MS", type=int, help="Windows that start at or before this time.")
 @debug

@@ -27,13 +27,15 @@ from streamflow.run import LEVELS, Loading, Options, start, start_supervised
 @option("--state-dir", metavar="DIR", help="Where the stores lie.  [default: .streamflow/state]")
 @option("--reload", is_flag=True, help="Start again when the script or a .py file beside it changes.")
 @option("--commit-interval", metavar="DURATION", help="The longest that a record waits.  [default: 100ms]")
-@option("--create-topics", is_flag=True, help="Make the topics that the script names (always done on the embedded log).")
+@option("--create-topics", is_flag=True, help="Make the topics that the script names (the embedded log always does).")
 @option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True)
 @click.option("--worker-index", type=int, hidden=True)
 @click.option("--lifeline", type=int, hidden=True)
 @debug
 @click.pass_context
-def command(context: click.Context, script: str, worker_index: int | None, lifeline: int | None, **given: Any) -> int:
+def command(
+    context: click.Context, /, script: str, worker_index: int | None, lifeline: int | None, **given: Any
+) -> int:
     """Run the topology of SCRIPT until told to stop; start it again elsewhere to share the work.
 
     The first Ctrl-C (or SIGTERM) commits and closes, the second stops at once.
@@ -41,7 +43,8 @@ def command(context: click.Context, script: str, worker_index: int | None, lifel
     no_http = given.pop("no_http")
     changes = outside({name: given.pop(name) for name in ("broker", "state_dir", "commit_interval")})
     http = None if no_http or given["http"] in ("off", "") else given["http"]
-    options = Options(**{**given, "http": http}, debug=is_debug(context), changes=changes)
+    given |= {"http": http, "debug": is_debug(context), "changes": changes}
+    options = Options(**given)
     if worker_index is not None and lifeline is not None:
         return _supervised(script, options, worker_index, lifeline)
     return start(_loaded(script), options, script)

@@ -93,10 +93,10 @@ def _the_app(module: ModuleType, file: str, name: str | None) -> App:
         known = f"; its Apps are {', '.join(apps)}" if apps else ""
         raise ConfigError(f"{file} has no App named {name!r}{known}")
     if not apps:
-        raise ConfigError(f"{file} has no App; it needs a line such as app = App(\"my-app\")")
+        raise ConfigError(f'{file} has no App; it needs a line such as app = App("my-app")')
     if len({id(app) for app in apps.values()}) > 1:
         raise ConfigError(f"{file} has the Apps {', '.join(apps)}; say which one: {file}:{next(iter(apps))}")
-    app = next(iter(apps.values()))
+    known, app = next(iter(apps.items()))
     if not app.topology.steps:
-        raise TopologyError(f"{file}: the App {next(iter(apps))!r} has no steps; begin with app.stream(...) or app.table(...)")
+        raise TopologyError(f"{file}: the App {known!r} has no steps; begin with app.stream(...) or app.table(...)")
     return app

@@ -18,9 +18,12 @@ def command() -> None:
 
 def table(rows: list[list[str]], numbers: set[int]) -> None:
     """Rows as columns; the first is the heading, the columns in ``numbers`` stand to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.rjust(w) if i in numbers else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+    columns = [
+        [cell.rjust(width) if number in numbers else cell.ljust(width) for cell in column]
+        for number, column in enumerate(zip(*rows, strict=True))
+        for width in [max(map(len, column))]
+    ]
+    for cells in zip(*columns, strict=True):
         click.echo("  ".join(cells).rstrip())
 
 

@@ -46,7 +46,7 @@ class Server:
     async def start_on(self, sock: socket.socket, host: str) -> None:
         """Answer on a socket that listens already."""
         await self._runner.setup()
-        await web.SockSite(self._runner, sock, shutdown_timeout=1.0).start()
+        await web.SockSite(self._runner, sock).start()
         self.host, self.port = host, sock.getsockname()[1]
         self.address = f"http://{_reachable(host)}:{self.port}"
 
@@ -101,7 +101,6 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8080,
     topology: Any,
-    settings: Any = None,
     port_range: int = 20,
     allow_remote: bool = False,
     sock: socket.socket | None = None,
@@ -110,12 +109,15 @@ async def serve(
 
     The worker learns its address here and tells the group, so that other workers find it. A busy port moves to the
     next free one of ``port_range``; ``port`` 0 takes any. ``host`` must be a loopback address unless ``allow_remote``:
-    there is no authentication, so whoever reaches the port can read all state. With ``sock``, which listens on ``host``
-    already, ``port`` does not count; the worker may then run, if it was told the address before. Raises `ConfigError`.
+    there is no authentication, so whoever reaches the port can read all state. ``sock`` is a socket that listens
+    already, in place of ``host`` and ``port``; the worker may then run, if it was told the address before.
+    Raises `ConfigError`.
 
         server = await serve(worker, host="127.0.0.1", port=8080, topology=app.topology)
         print(server.address)
     """
+    if sock is not None:
+        host = str(sock.getsockname()[0])
     if not allow_remote and not await _is_loopback(host):
         raise ConfigError(
             f"HTTP on {host!r} could be reached from other machines, and anybody there could read all state; "

@@ -147,4 +147,5 @@ def _log_to_stderr(level: str, prefix: str) -> None:
     if level not in LEVELS:
         raise ConfigError(f"log level {level!r} is none; write {', '.join(LEVELS)}")
     time = "%(asctime)s " if level in ("debug", "info") else ""
-    logging.basicConfig(level=level.upper(), format=f"{prefix}{time}%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    shape = f"{prefix}{time}%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level.upper(), format=shape, stream=sys.stderr)

@@ -16,9 +16,9 @@ BACKLOG = 128
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens on the first free port from ``port`` on; 0 is any. Raises `ConfigError` when there is none."""
+    """A socket that listens on the first free port from ``port`` on; 0 is any. Raises `ConfigError` if none is."""
     try:
-        family, kind, protocol, _, _ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, _ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise ConfigError(f"--http: {host!r} is no address of this machine ({error.strerror})") from error
     for candidate in range(port, min(port + PORT_RANGE, 65_536)) if port else (0,):

@@ -24,6 +24,7 @@ from streamflow.run.listen import is_local, listening, url
 from streamflow.run.orders import Orders
 from streamflow.run.report import Report
 from streamflow.run.signals import Signals
+from streamflow.runtime.collector import settle
 from streamflow.runtime.prepare import maker, prepare
 from streamflow.runtime.stats import Stats
 from streamflow.runtime.stores import DiskStores
@@ -48,7 +49,7 @@ def creates(settings: Settings, orders: Orders) -> bool:
 def run_until_stopped(
     app: App, settings: Settings, orders: Orders, report: Report, channel: socket.socket | None = None
 ) -> None:
-    """Run a worker in this process, with its loop and its signals; ``channel`` leads to the supervisor if there is one."""
+    """Run a worker in this process, with its loop and its signals; ``channel`` leads to a supervisor."""
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
@@ -78,7 +79,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def run_worker(app: App, settings: Settings, orders: Orders, report: Report, stopping: asyncio.Event) -> None:
-    """Run a worker until ``stopping`` is set, or until idle. Raises what it could not get over, after an orderly end."""
+    """Run a worker until ``stopping`` is set, or until idle. Raises what it could not get over, after closing."""
     log = open_log(settings.broker)
     await log.start()
     try:
@@ -106,13 +107,14 @@ async def _run(
     app: App, planned: Plan, settings: Settings, orders: Orders, log: Log, report: Report, stopping: asyncio.Event
 ) -> None:
     worker = make_worker(app, planned, settings, log, create=creates(settings, orders))
+    settle()
     idle = Idle(planned, log) if orders.until_idle else None
     if idle is not None:
         await idle.start()
     await call("on_start", settings.on_start)
     try:
         sock = _listen(worker, *orders.http, report) if orders.http is not None else None
-        helpers = [_stop_when(stopping, worker), _show_restores(worker, report)]
+        helpers: list[Coroutine[Any, Any, None]] = [_stop_when(stopping, worker), _show_restores(worker, report)]
         if idle is not None:
             helpers.append(_stop_when_idle(idle, worker, report))
         if sock is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -139,7 +140,5 @@ class Upstream:
         pass
 
     def _say(self, *words: object) -> None:
-        try:
+        with suppress(OSError):  # the thread that watches the channel stops this worker
             self._channel.sendall(msgspec.json.encode(words) + b"\n")
-        except OSError:
-            pass  # the thread that watches the channel stops this worker

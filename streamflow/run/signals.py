@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 
 class Signals:
-    """Counts SIGTERM and SIGINT. ``first`` must be safe to call from a signal handler, as ``call_soon_threadsafe`` is."""
+    """Counts SIGTERM and SIGINT. ``first`` is called in a signal handler, so let it be ``call_soon_threadsafe``."""
 
     def __init__(self, first: Callable[[], object], second: Callable[[], object] | None = None) -> None:
         self._first = first

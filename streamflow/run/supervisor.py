@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,10 +127,8 @@ class Supervisor:
             await self._rest(BACKOFF[min(child.deaths, len(BACKOFF)) - 1])
 
     async def _rest(self, seconds: float) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-        except asyncio.TimeoutError:
-            pass
 
     def _fail(self, code: int) -> None:
         """The application failed in one worker; the others would fail the same way when they take its tasks over."""

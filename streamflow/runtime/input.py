@@ -73,7 +73,7 @@ class Input:
         batch = self._batches.popleft()
         self.buffered -= len(batch)
         self._next = header(batch).next_offset
-        found = list(records(batch))
+        found = records(batch)
         if found and found[0].offset < self.position:  # the fetch began inside of a batch
             found = [record for record in found if record.offset >= self.position]
         self.records = found

@@ -45,7 +45,9 @@ async def prepare(app_id: str, topology: Topology, settings: Settings, log: Log,
     return planned
 
 
-def maker(planned: Plan, topology: Topology, settings: Settings, log: Log, *, create: bool) -> Callable[[str], Awaitable[None]]:
+def maker(
+    planned: Plan, topology: Topology, settings: Settings, log: Log, *, create: bool
+) -> Callable[[str], Awaitable[None]]:
     """A function that brings a topic which only a record's own name tells (`Worker.create_topic`) into the plan."""
     counts = cast(dict[str, int], planned.partitions)  # tasks look their topics up in it
 

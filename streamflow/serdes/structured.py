@@ -188,6 +188,8 @@ def _pydantic(model: Any) -> Serde[Any]:
         try:
             return read(data)
         except ValueError as error:
-            raise unreadable(expected, data, " ".join(str(error).split())) from None
+            told: Any = error
+            why = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in told.errors())
+            raise unreadable(expected, data, why) from None
 
     return Serde(serialize, deserialize, f"json({name})")

@@ -21,7 +21,7 @@ T = TypeVar("T")
 DEADLINE = 30.0
 COMMAND = [sys.executable, "-m", "streamflow"]
 
-WORD_COUNT = '''
+WORD_COUNT = """
 from streamflow import App
 
 app = App("word-count")
@@ -32,7 +32,7 @@ counts = (
     .count(name="word-counts")
 )
 counts.to_stream().to("counts")
-'''
+"""
 
 
 class Running:

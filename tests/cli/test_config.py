@@ -100,7 +100,9 @@ def test_the_command_line_keeps_the_order(shell: Shell) -> None:
 
 
 def test_run_takes_its_broker_from_the_script_last(shell: Shell) -> None:
-    shell.write("app.py", "from streamflow import App\napp = App('x', broker='embedded://own')\napp.stream('in').to('out')\n")
+    shell.write(
+        "app.py", "from streamflow import App\napp = App('x', broker='embedded://own')\napp.stream('in').to('out')\n"
+    )
     shell.good("run", "app.py", "--until-idle", "--no-http")
     assert (shell.folder / "own").is_dir()
     assert not (shell.folder / ".streamflow" / "log.db").exists()

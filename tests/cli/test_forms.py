@@ -85,7 +85,12 @@ def test_a_value_of_another_type_is_refused(name: str, value: Any, told: str) ->
 
 @pytest.mark.parametrize(
     ("name", "text", "told"),
-    [("int", b"x", "not a whole"), ("float", b"x", "not a number"), ("str", b"\xff", "UTF-8"), ("json", b"{", "not JSON")],
+    [
+        ("int", b"x", "not a whole"),
+        ("float", b"x", "not a number"),
+        ("str", b"\xff", "UTF-8"),
+        ("json", b"{", "not JSON"),
+    ],
 )
 def test_text_of_another_type_is_refused(name: str, text: bytes, told: str) -> None:
     with pytest.raises(SerdeError, match=told):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -109,7 +110,9 @@ def test_status_and_query_tell_of_a_running_worker(shell: Shell) -> None:
         tasks = [json.loads(line) for line in shell.good("status", "app.py", "--format", "json").splitlines()]
         assert {(task["state"], task["lag"], task["worker"]) for task in tasks} == {("RUNNING", 0, f"http://{at}")}
         assert len(tasks) == 8
-    assert shell("query", "word-counts", "rose", "--http", at).stderr.startswith("streamflow: no worker answers at http://")
+    assert shell("query", "word-counts", "rose", "--http", at).stderr.startswith(
+        "streamflow: no worker answers at http://"
+    )
 
 
 def test_hooks_are_called_in_their_order(shell: Shell) -> None:
@@ -150,7 +153,12 @@ MISTAKES = {
     "a function that raises": (
         HEAD + "s.map_values(lambda value: 1 / 0, value=int, name='halve').to('out')\n",
         1,
-        ["'in' partition ", " offset 0 (key null)", "step 'halve' raise ZeroDivisionError: division by zero", "nothing of it"],
+        [
+            "'in' partition ",
+            " offset 0 (key null)",
+            "step 'halve' raise ZeroDivisionError: division by zero",
+            "nothing",
+        ],
     ),
     "bytes that are not of their type": (
         HEAD.replace("value=str", "value=int") + "s.to('out')\ns.peek(print)\n",
@@ -206,8 +214,8 @@ def test_a_step_without_a_name_is_warned_of_once(shell: Shell) -> None:
     assert done.stderr.count("without a name") == 1
 
 
-def test_wrong_options_of_run_exit_2(here: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_of_run_exit_2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--workers", "0"], ["--http", "nowhere"], ["--commit-interval", "100"], ["--log-level", "loud"]):
-        open("app.py", "w").write(WORD_COUNT)
+        (here / "app.py").write_text(WORD_COUNT)
         assert call("run", "app.py", "--until-idle", *arguments) == 2, arguments
         assert "Traceback" not in capsys.readouterr().err

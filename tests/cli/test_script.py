@@ -66,7 +66,9 @@ def test_a_script_may_have_the_name_of_a_library(shell: Shell) -> None:
     assert "topics: [in]" in shell.good("topology", "random.py")
 
 
-@pytest.mark.parametrize(("layout", "has"), [("text", "Sub-topology: 0"), ("mermaid", "flowchart"), ("json", '"steps"')])
+@pytest.mark.parametrize(
+    ("layout", "has"), [("text", "Sub-topology: 0"), ("mermaid", "flowchart"), ("json", '"steps"')]
+)
 def test_a_topology_is_shown_in_every_format(shell: Shell, layout: str, has: str) -> None:
     shell.write("app.py", APP)
     assert has in shell.good("topology", "app.py", "--format", layout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections import Counter
 from pathlib import Path
 
@@ -130,21 +131,20 @@ def test_a_second_terminal_joins_the_same_group(shell: Shell) -> None:
 
 
 def test_workers_take_the_ports_that_follow(shell: Shell) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         shell.write("app.py", WORD_COUNT)
-        done = shell("run", "app.py", "--workers", "2", "--until-idle", "--http", f"127.0.0.1:{port}")
-    assert done.returncode == 0
-    assert f"(port {port} is in use) (worker 0)" in done.stderr
+        with shell.started("run", "app.py", "--workers", "2", "--http", f"127.0.0.1:{port}") as running:
+            both_work(running)
+            assert f"(port {port} is in use) (worker 0)" in running.err
 
 
 def test_reload_starts_again_when_the_script_changes(shell: Shell) -> None:
     def version(word: str) -> str:
-        return f"from streamflow import App\napp = App('x')\napp.stream('in', value=str).foreach(lambda v: print('{word}', v, flush=True))\n"
+        show = f"lambda value: print('{word}', value, flush=True)"
+        return f"from streamflow import App\napp = App('x')\napp.stream('in', value=str).foreach({show})\n"
 
     shell.write("app.py", version("one"))
     shell.good("produce", "in", text="a\n")

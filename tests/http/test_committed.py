@@ -152,6 +152,45 @@ def test_a_killed_workers_keys_are_refused_until_another_has_them_and_never_miss
     assert world.run(kill_and_ask()) == {200: len(KEYS)}
 
 
+def test_while_workers_come_and_go_every_answer_is_right_or_503(empty_world: World) -> None:
+    world = empty_world
+    world.run(world.start(workers=1))
+    world.run(world.keep("words", rows(b"kept")))
+    statuses: dict[int, int] = {}
+    moving = True
+
+    async def keep_asking(at: int) -> None:
+        while moving:
+            for key in KEYS[at::4]:
+                worker = at % len(world.members)
+                status, answer = await world.get(f"/stores/words/keys/{key}", worker)
+                assert status in (200, 503), answer
+                assert status == 503 or answer["value"].encode() == framed(key.encode(), b"kept")
+                statuses[status] = statuses.get(status, 0) + 1
+
+    async def move() -> None:
+        nonlocal moving
+        for name in ("w1", "w2"):
+            await world.add(name)
+            await world.until(world.shared)
+        leaving = world.members.pop(0)
+        leaving.worker.stop()
+        await leaving.running
+        await world.until(world.shared)
+        await leaving.server.close()
+        await leaving.log.close()
+        moving = False
+
+    async def both() -> None:
+        await asyncio.gather(move(), *(keep_asking(at) for at in range(4)))
+
+    world.run(both())
+    print(f"answers while workers came and went: {statuses}")
+    assert statuses[200] > 0
+    for worker in (0, 1):
+        assert world.run(ask_all(world, worker)) == {200: len(KEYS)}
+
+
 def test_a_request_that_was_forwarded_is_never_forwarded_again(words: World) -> None:
     world = words
     site = sites(world.plan)["words"]

@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamflow.query import Span
-from tests.http.world import World, framed
+from streamflow.state.memory import MemoryBase
+from streamflow.state.meta import Meta
+from streamflow.state.spec import StoreSpec
+from streamflow.state.store import Store
+from tests.http.world import World, framed, raw
 
 SEED = 7
 WORDS = sorted({f"{n % 37:02}/{n * 7919 % 3001}".encode() for n in range(3_000)})
@@ -117,3 +121,40 @@ def test_the_bounds_of_a_span_leave_out_nothing_that_it_means(
         told.append(rest[0])
         behind = rest[0]
     assert told == [(key, partition) for key, partition in sorted(keys) if means(key)]
+
+
+_key = st.binary(max_size=2)
+_change = st.tuples(_key, st.none() | st.binary(max_size=2))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    commits=st.lists(st.lists(_change, max_size=8), max_size=4),
+    flushed=st.integers(0, 4),
+    low=_key,
+    high=st.none() | _key,
+    rows=st.integers(1, 4),
+)
+def test_pages_of_a_store_are_its_committed_rows_whatever_layer_they_lie_in(
+    commits: list[list[tuple[bytes, bytes | None]]], flushed: int, low: bytes, high: bytes | None, rows: int
+) -> None:
+    store = Store(StoreSpec("s", "key_value", raw, raw), MemoryBase())
+    handle = store.handle(key_raw=True, value_raw=True)
+    expected: dict[bytes, bytes | None] = {}
+    for number, changes in enumerate(commits):
+        for key, value in changes:
+            handle.put_pair(key, value, number)
+            expected[key] = value
+        store.commit(Meta(app_id="x", store="s", changelog="c", partition=0, position=number + 1))
+        if number < flushed:
+            store.flush(0)
+    handle.put_pair(low, b"uncommitted", 9)
+    view = store.view(key_raw=True, value_raw=True)
+    found: list[tuple[bytes, bytes]] = []
+    following: bytes | None = low
+    while following is not None and (high is None or following < high):
+        page, following = view.page(following, high, rows)
+        assert len(page) <= rows
+        found.extend((key, value) for key, (value, _) in page)
+    inside = {key: value for key, value in expected.items() if low <= key and (high is None or key < high)}
+    assert found == sorted((key, value) for key, value in inside.items() if value is not None)

@@ -7,9 +7,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
+from streamflow import App
 from streamflow.clock import SystemClock
 from streamflow.errors import ConfigError
 from streamflow.http import Server, serve
@@ -45,6 +47,26 @@ def test_a_busy_port_moves_on_to_the_next_free_one_and_the_worker_knows(tmp_path
     assert server.address == worker.address == f"http://127.0.0.1:{server.port}"
 
 
+def test_a_socket_that_listens_already_is_taken_over(tmp_path: Path) -> None:
+    async def work() -> tuple[str, str, bytes]:
+        sock = socket.create_server(("127.0.0.1", 0))
+        sock.setblocking(False)
+        host, port = sock.getsockname()
+        # Asked before there is a server, answered once there is.
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        worker = Worker(make_plan("words"), EmbeddedLog(tmp_path), SystemClock(), unused)
+        server = await serve(worker, sock=sock, topology=Topology())
+        answer = await reader.read()
+        writer.close()
+        await server.close()
+        return f"http://{host}:{port}", server.address, answer
+
+    listened, address, answer = asyncio.run(work())
+    assert listened == address
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
 def test_when_no_port_of_the_range_is_free_it_says_which_were_tried(tmp_path: Path) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
@@ -58,6 +80,11 @@ def test_when_no_port_of_the_range_is_free_it_says_which_were_tried(tmp_path: Pa
 def test_another_host_than_loopback_needs_to_be_allowed(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigError, match="anybody there could read all state"):
         served(tmp_path, host=host, port=0)
+
+
+def test_a_socket_that_others_can_reach_needs_to_be_allowed_too(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as sock, pytest.raises(ConfigError, match="anybody there"):
+        served(tmp_path, sock=sock)
 
 
 def test_a_wildcard_that_was_allowed_is_told_by_the_machines_name(tmp_path: Path) -> None:
@@ -88,6 +115,36 @@ def test_before_the_worker_has_joined_it_is_live_and_not_ready(tmp_path: Path) -
     live, ready, metrics = asyncio.run(work())
     assert (live[0], ready[0], metrics[0]) == (200, 503, 200)
     assert "has not joined its group" in msgspec.json.decode(ready[1])["error"]
+
+
+@pytest.mark.parametrize(
+    ("form", "media", "begins"),
+    [
+        ("json", "application/json", b"{"),
+        ("text", "text/plain", b"Topologies:"),
+        ("mermaid", "text/plain", b"flowchart"),
+        ("svg", "image/svg+xml", b"<svg"),
+    ],
+)
+def test_the_topology_comes_in_four_forms(tmp_path: Path, form: str, media: str, begins: bytes) -> None:
+    app = App("app")
+    app.table("users", key=str, value=str, store="users")
+
+    async def work() -> tuple[str, bytes]:
+        worker = Worker(make_plan("words"), EmbeddedLog(tmp_path), SystemClock(), unused)
+        server = await serve(worker, port=0, topology=app.topology)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{server.address}/topology?format={form}") as response,
+        ):
+            found = response.content_type, await response.read()
+        await server.close()
+        return found
+
+    told, body = asyncio.run(work())
+    assert told == media
+    assert body.startswith(begins)
+    assert b"users" in body
 
 
 def test_the_index_lists_every_path(world: World) -> None:

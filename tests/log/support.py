@@ -29,13 +29,15 @@ def at(topic: str, partition: int = 0) -> TopicPartition:
 
 def batch(*values: str, key: str | None = "k", timestamp: int = 1) -> bytes:
     """One batch with these values."""
-    [made] = encode((key.encode() if key else None, value.encode(), timestamp, ()) for value in values)
+    [made] = encode([(key.encode() if key else None, value.encode(), timestamp, ()) for value in values])
     return made
 
 
 def pairs(*items: tuple[str, str | None], timestamp: int = 1) -> bytes:
     """One batch with these keys and values; None is a tombstone."""
-    [made] = encode((key.encode(), value.encode() if value is not None else None, timestamp, ()) for key, value in items)
+    [made] = encode(
+        [(key.encode(), value.encode() if value is not None else None, timestamp, ()) for key, value in items]
+    )
     return made
 
 

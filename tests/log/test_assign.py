@@ -66,7 +66,9 @@ def test_everybody_computes_the_same(data: st.DataObject, tasks: dict[str, int],
 
 
 @given(st.data(), WEIGHTED, MEMBERS)
-def test_what_is_assigned_stays_when_nothing_changes(data: st.DataObject, tasks: dict[str, int], ids: list[str]) -> None:
+def test_what_is_assigned_stays_when_nothing_changes(
+    data: st.DataObject, tasks: dict[str, int], ids: list[str]
+) -> None:
     first = assign(tasks, data.draw(states(ids, set(tasks))))
     again = [MemberState(id, frozenset(task for task, at in first.items() if at == id)) for id in ids]
 
@@ -106,7 +108,12 @@ def test_a_task_goes_only_to_who_can_run_it(data: st.DataObject, tasks: dict[str
     found = assign(tasks, members)
 
     assert found.keys() == known
-    assert all(member.tasks is not None and t in member.tasks for t, id in found.items() for member in members if member.id == id)
+    assert all(
+        member.tasks is not None and t in member.tasks
+        for t, id in found.items()
+        for member in members
+        if member.id == id
+    )
 
 
 def test_the_freshest_state_wins_where_loads_allow() -> None:

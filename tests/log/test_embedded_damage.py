@@ -59,7 +59,7 @@ class Written:
         (folder / "members").mkdir(parents=True)
         (folder / "format").write_text("a log\n")
         (folder / "log.db").write_bytes(self.main if main is None else main)
-        if (given := self.wal if wal is None else wal):
+        if given := self.wal if wal is None else wal:
             (folder / "log.db-wal").write_bytes(given)
         return folder
 
@@ -117,7 +117,9 @@ async def write_on(log: EmbeddedLog) -> bool:
 
 
 def says_what_to_do(error: LogError) -> None:
-    assert "restore the folder" in str(error) if isinstance(error, LogCorrupt) else "cannot be used for now" in str(error)
+    assert (
+        "restore the folder" in str(error) if isinstance(error, LogCorrupt) else "cannot be used for now" in str(error)
+    )
 
 
 class Noting(Inline):

@@ -133,7 +133,7 @@ def test_an_error_while_writing_belongs_to_the_sink() -> None:
 
 
 def test_an_error_in_a_store_belongs_to_the_step_that_uses_it() -> None:
-    unwritable: Serde[Any] = Serde(_fails, bytes, "unwritable")
+    unwritable: Serde[Any] = Serde(_fails, _fails, "unwritable")
     bench = Bench(
         source(),
         step("agg", Reduce("s", function(lambda total, value: value, "reducer"))),

@@ -58,6 +58,11 @@ class Tree:
     children: list[Tree] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Chain:
+    next: Chain | None = None
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "data"),
     [
@@ -107,7 +112,7 @@ def test_what_cannot_be_changed_in_place_is_immutable(kind: Any) -> None:
     assert is_immutable(kind)
 
 
-@pytest.mark.parametrize("kind", [Click, Line, list[int], dict, Row, Any, Tree, tuple[list[int], int], Plain])
+@pytest.mark.parametrize("kind", [Click, Line, list[int], dict, Row, Any, Tree, Chain, tuple[list[int], int], Plain])
 def test_in_doubt_a_type_is_not_immutable(kind: Any) -> None:
     assert not is_immutable(kind)
 
@@ -157,3 +162,13 @@ def test_a_windowed_key_of_unknown_size_can_be_written_and_not_read() -> None:
     assert serde.serialize(Windowed("a", 0, 1)) == b"a" + bytes(8)
     with pytest.raises(SerdeError, match=r'write windowed\(str, "5m"\)'):
         serde.deserialize(b"a" + bytes(8))
+
+
+def test_a_pydantic_model_is_its_own_json() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    model = pydantic.create_model("Model", a=(int, ...), b=(str, "x"))
+    serde = serde_of(model)
+    assert serde.serialize(model(a=1)) == b'{"a":1,"b":"x"}'
+    assert serde.deserialize(b'{"a":1}') == model(a=1)
+    with pytest.raises(SerdeError, match=r"expected JSON of Model, found .*: a: Input should be a valid integer"):
+        serde.deserialize(b'{"a":"z"}')

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -101,14 +101,15 @@ class Life:
     def forget(self) -> None:
         """Close what is left of coroutines that will never go on. Whatever they try in their ``finally`` is a `Crash`."""
         self.dead = True
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines they make and never await
-            for task in self.tasks:
-                coroutine: Any = task.get_coro()
-                with suppress(Crash, Exception):
-                    coroutine.close()
-                if task.done() and not task.cancelled():
-                    task.exception()
+        for task in self.tasks:
+            coroutine: Any = task.get_coro()
+            with suppress(Crash, Exception):
+                coroutine.close()
+            if task.done() and not task.cancelled():
+                task.exception()
+        self.tasks.clear()
+        self._parked.clear()
+        self.log = self.worker = None
 
 
 class Process:
@@ -177,6 +178,15 @@ class Process:
         if self.life is life:
             self.life = None
             self.disk.died()
+
+    def tell(self, happened: Counter[str]) -> None:
+        """What the workers of all lives went through."""
+        for life in self.lives:
+            if life.worker is not None:
+                stats = life.worker.stats
+                for name in ("fenced", "doubtful", "rejected", "stores_rebuilt", "rebalances", "commits"):
+                    happened[f"worker: {name}"] += getattr(stats, name)
+        happened["worker: stores_rebuilt"] += self.disk.rebuilt
 
     def unexpected(self) -> list[str]:
         """Errors that are not the user's or the machine's fault."""

@@ -176,7 +176,8 @@ def store_violations(changelogs: dict[tuple[str, int], Raw], images: Sequence[Im
 def _compare(spec: StoreSpec, one: Image, rows: dict[bytes, bytes], later: list[tuple[bytes, bytes | None]]) -> str:
     held, floor = one.rows, -1
     if spec.kind == "window":
-        held = {key[_SEGMENT:]: row for key, row in held.items()}
+        # On disk: segment, key, a zero byte, start (state/keys.py). No key here has a zero byte to be escaped.
+        held = {key[_SEGMENT : -_START - 1] + key[-_START:]: row for key, row in held.items()}
         floor = max((_start(key) for key in rows), default=0) - RETENTION + 1
     for key in held.keys() | rows.keys():
         have, want = held.get(key), rows.get(key)

@@ -9,9 +9,11 @@ finish the work.
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import shutil
 import tempfile
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from streamflow.log.embedded import EmbeddedLog
 from streamflow.log.partitioner import partition_of
 from streamflow.record import TopicPartition
 from streamflow.runtime.worker import Pace
+from streamflow.state import store
 from streamflow.topic import NewTopic
 
 from .disk import Directory, Disk, Image, image
@@ -83,6 +86,7 @@ class World:
             commit_interval=rng.choice((0.02, 0.05, 0.2)),
             write_behind=rng.choice((0.02, 0.2, 1.0)),
         )
+        self.batch_rows = rng.choice((1, 3, 20_000))  # small ones make every flush one in chunks
         self.images: list[Image] = []
         self.glimpses: list[tuple[TopicPartition, list[Any]]] = []
         self.violations: list[str] = []
@@ -116,6 +120,7 @@ class World:
 
     def run(self) -> Result:
         verdict: Verdict | None = None
+        rows, store.BATCH_ROWS = store.BATCH_ROWS, self.batch_rows
         try:
             verdict = self.loop.run_until_complete(self._run())
         except Deadlock as error:
@@ -123,10 +128,11 @@ class World:
         finally:
             self.log.abandon()
             for process in self.processes:
+                process.tell(self.faults.happened)
                 for life in process.lives:
                     life.bury()
-                    life.forget()
-            self.loop.close()
+            self._forget()
+            store.BATCH_ROWS = rows
         self.violations += verdict.violations if verdict else []
         for process in self.processes:
             self.violations += [f"a worker died of {error}" for error in process.unexpected()]
@@ -142,6 +148,16 @@ class World:
             seconds=self.loop.now,
             trace=verdict.trace if verdict else None,
         )
+
+    def _forget(self) -> None:
+        """Let go of everything here and now: coroutines that are dropped half way make others that nobody awaits."""
+        self.loop.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for process in self.processes:
+                for life in process.lives:
+                    life.forget()
+            gc.collect()
 
     async def _run(self) -> Verdict:
         await self.log.start()

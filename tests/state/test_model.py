@@ -40,7 +40,7 @@ VALUES = st.one_of(st.none(), st.binary(max_size=3))
 PACE = ["commit", "freeze", "flush", "drop", "crash", "mark", "rollback"]
 BUDGET = Budget(8 * 1024 * 1024)
 RELAXED = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 

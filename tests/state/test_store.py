@@ -295,10 +295,13 @@ def test_a_flush_that_is_refused_loses_nothing_and_can_be_repeated(
 
 def test_the_base_keeps_the_name_it_was_opened_with(key_value: Make, base: Any, meta: MetaOf) -> None:
     store = key_value()
-    store.commit(meta(4, store="", changelog="shop-other-changelog", incarnation="aa"))
+    store.commit(meta(4, incarnation="aa"))
     store.flush(0)
-    recorded = decode(base.meta())
-    assert (recorded.store, recorded.changelog, recorded.incarnation) == ("counts", "shop-counts-changelog", "aa")
+    store.adopt(meta(0, commit_seq=9, store="", changelog="shop-other-changelog", incarnation="bb"))
+    store.flush(0)
+    told = decode(base.meta())
+    assert (told.store, told.changelog, told.incarnation) == ("counts", "shop-counts-changelog", "aa")
+    assert (told.position, told.commit_seq) == (4, 9)
 
 
 # ---- restoring ----

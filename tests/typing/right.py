@@ -38,6 +38,7 @@ assert_type(clicks.map_values(lambda click: len(click.url), value=int), KStream[
 assert_type(clicks.map_values(lambda key, click: key + click.url, value=str), KStream[str, str])
 assert_type(clicks.map(lambda key, click: (click.user, len(click.url)), key=str, value=int), KStream[str, int])
 assert_type(clicks.select_key(lambda click: click.user, key=str), KStream[str, Click])
+assert_type(clicks.select_key(lambda click: click.user or None, key=str), KStream[str, Click])
 assert_type(clicks.flat_map_values(lambda click: click.url.split("/"), value=str), KStream[str, str])
 
 

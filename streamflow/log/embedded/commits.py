@@ -86,7 +86,7 @@ def flaw(at: TopicPartition, added: Sequence[bytes]) -> str | None:
             head = check(batch, f"partition {at.partition} of {at.topic!r}")
         except LogCorrupt as error:
             return str(error)
-        if len(batch) <= HEADER or head.base_offset or head[-1] != head.last_offset_delta + 1:
+        if len(batch) <= HEADER or head.base_offset or head.records != head.last_offset_delta + 1:
             return f"a record batch for {at.topic!r} has no records, or offsets that do not count from 0"
     return None
 

@@ -53,6 +53,7 @@ class Database:
         self._readers: dict[str, sqlite3.Connection] = {}
         self._unsaved = 0
         self._closed = False
+        self._rings, self._name = False, ""
         self.bell: Bell | None = None
 
     def open(self) -> None:
@@ -83,13 +84,14 @@ class Database:
         except Exception as error:
             raise files.translated(self.folder, error) from error
         finally:
-            if self.bell is not None:
-                ring(self.folder / files.BELLS, self.bell.path.name)
+            if self._rings:
+                ring(self.folder / files.BELLS, self._name)
 
     def listen(self) -> Bell | None:
         """A bell for this process, where there are named pipes."""
+        self._rings, self._name = True, self._entropy(6).hex()
         with contextlib.suppress(OSError):
-            self.bell = Bell(self.folder / files.BELLS, self._entropy(6).hex())
+            self.bell = Bell(self.folder / files.BELLS, self._name)
         return self.bell
 
     def version(self, door: str) -> int:

@@ -86,12 +86,14 @@ class EmbeddedLog:
         self._timeouts = session_timeout, revocation_timeout
         self._memberships: list[EmbeddedMembership] = []
         self._turn: TopicPartition | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         await self._access.writing.call(self._database.open)
         self._housekeeper.start()
         if self._threads and (bell := await self._access.writing.call(self._database.listen)) is not None:
-            asyncio.get_running_loop().add_reader(bell.fileno(), self._rung)
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(bell.fileno(), self._rung)
             self._access.watch.trust_bells()
 
     async def close(self) -> None:
@@ -193,8 +195,9 @@ class EmbeddedLog:
         self._access.watch.touch()
 
     def _deafen(self) -> None:
-        if (bell := self._database.bell) is not None and bell.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(bell.fileno())
+        if self._loop is not None and (bell := self._database.bell) is not None:
+            self._loop.remove_reader(bell.fileno())
+            self._loop = None
 
     def _append(self, batches: commits.Batches, now: int) -> commits.Places:
         for at, added in batches.items():
