@@ -254,7 +254,7 @@ def _hot_words(
     below: Callable[[bytes], Pair | None],
     undo: Undo | None,
 ) -> tuple[Callable[[Any, int], Any], Callable[[Any, int, Any, int], bool]]:
-    """`get_pair` and `put_pair` of a handle: few calls, and the row's key is made once for a get and the put after it."""
+    """`get_pair` and `put_pair` of a handle; the row's key is made once for a get and the put after it."""
     overlay = layers.overlay
     in_overlay = overlay.get
     value_in, value_out, to_key = form.value_in, form.value_out, form.key

@@ -27,6 +27,7 @@ from streamflow.runtime.collector import settle
 from streamflow.topic import NewTopic, TopicInfo
 
 DEFAULT_PARTITIONS = 4
+NONE: list[tuple[str, bytes]] = []  # no headers: one list for all records
 RUN = 1_000  # records without a key go to one partition in runs of so many
 
 Lists = list[list[RawRecord]]
@@ -154,7 +155,7 @@ def _of_values(form: Form, partitions: int, partition: int | None) -> Convert:
             if not whole:
                 run = map(parse, run)
             target = turn % partitions if partition is None else partition
-            lists[target].extend([(None, value, now, ()) for value in run])
+            lists[target].extend([(None, value, now, NONE) for value in run])
             turn += 1
         return len(values)
 
@@ -178,7 +179,7 @@ def _of_pairs(separator: bytes, key: Form, value: Form, partitions: int, partiti
                 raise SerdeError(f"{line[:40]!r} has no {separator!r} between key and value")
             if not whole:
                 left, right = parse_key(left), parse_value(right)
-            lists[of[left] if partition is None else partition].append((left, right, now, ()))
+            lists[of[left] if partition is None else partition].append((left, right, now, NONE))
         return len(lines)
 
     return convert
@@ -209,7 +210,7 @@ def _of_json(key: Form, value: Form, partitions: int, partition: int | None) -> 
             if not 0 <= target < partitions:
                 raise SerdeError(f"there is no partition {target}; the topic has {partitions}")
             time = now if line.timestamp is None else line.timestamp
-            lists[target].append((name, read_value(line.value), time, _headers(line.headers) if line.headers else ()))
+            lists[target].append((name, read_value(line.value), time, _headers(line.headers) if line.headers else NONE))
         return len(lines)
 
     return convert
@@ -244,9 +245,12 @@ def _headers(headers: dict[str, Any]) -> list[tuple[str, bytes]]:
     read = form("str").read
     found: list[tuple[str, bytes]] = []
     for name, value in headers.items():
-        values = cast(list[Any], value) if isinstance(value, list) else [value]
-        found.extend((name, read(each)) for each in values)
+        found.extend((name, read(each)) for each in _several(value))
     return found
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _separator(text: str | None) -> bytes | None:

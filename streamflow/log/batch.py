@@ -87,7 +87,8 @@ def encode(records: Sequence[RawRecord], *, target_bytes: int = TARGET_BYTES) ->
         while at < len(records) and builder.size() < target_bytes:
             # In slices: asking for the size after each record would cost as much as the record.
             for key, value, timestamp, headers in records[at : at + SLICE]:
-                append(n, timestamp, key, value, headers)
+                # The codec takes a list and nothing else; nearly all headers are one already.
+                append(n, timestamp, key, value, headers if headers.__class__ is list else list(headers))
                 n += 1
             at += SLICE
         batches.append(bytes(builder.build()))

@@ -38,7 +38,7 @@ async def opened(folder: Path, app: App) -> AsyncIterator[tuple[Log, Plan]]:
 
 
 async def append(log: Log, topic: str, partition: int, count: int = 3) -> None:
-    await log.append({TopicPartition(topic, partition): encode([(b"k", b"v", 0, ())] * count)})
+    await log.append({TopicPartition(topic, partition): encode([(b"k", b"v", 0, [])] * count)})
 
 
 async def commit(log: Log, topic: str, partition: int, offset: int) -> None:

@@ -37,11 +37,12 @@ def test_a_record_goes_where_its_key_bytes_hash_to(decoded: bool) -> None:
     assert sum(map(len, placed(bench))) == 50
 
 
+@pytest.mark.parametrize("undo", [None, []])
 @pytest.mark.parametrize("decoded", [False, True])
-def test_a_windowed_key_lies_where_its_inner_key_lies(decoded: bool) -> None:
+def test_a_windowed_key_lies_where_its_inner_key_lies(decoded: bool, undo: list[Any] | None) -> None:
     key = windowed(str, "1s")
     steps = [source(key=key), LOOKS, sink("look", key=key)] if decoded else [source(key=key), sink("in", key=key)]
-    bench = Bench(*steps, partitions={"out": 5})
+    bench = Bench(*steps, partitions={"out": 5}, undo=undo)
 
     for start in range(0, 50_000, 1000):
         bench.pipe(Windowed("alice", start, start + 1000), "x")

@@ -23,15 +23,17 @@ from streamflow.windows import TimeWindow, hopping, tumbling
 from tests.operators.bench import Bench, OldAndNew, function, sink, source, step
 
 
-def spec_of(window: TimeWindow, value: Serde[Any] = int64, key: Serde[Any] = string) -> StoreSpec:
-    retention = window.size_ms + window.grace_ms
+def spec_of(
+    window: TimeWindow, value: Serde[Any] = int64, key: Serde[Any] = string, *, kept_longer: int = 0
+) -> StoreSpec:
+    retention = window.size_ms + window.grace_ms + kept_longer
     return StoreSpec("windows", "window", key, value, retention_ms=retention, window_ms=window.size_ms)
 
 
-def bench_of(operator: Any, value: Serde[Any] = int64, **more: Any) -> Bench:
+def bench_of(operator: Any, value: Serde[Any] = int64, *, kept_longer: int = 0, **more: Any) -> Bench:
     key = windowed_by_size(string, operator.window.size_ms)
     steps = [source(), step("agg", operator), step("read", ToStream(), "agg"), sink("read", key=key, value=value)]
-    return Bench(*steps, stores=[spec_of(operator.window, value)], **more)
+    return Bench(*steps, stores=[spec_of(operator.window, value, kept_longer=kept_longer)], **more)
 
 
 def counting(window: TimeWindow, emit: EmitPolicy = "on_update", **more: Any) -> Bench:
@@ -111,9 +113,9 @@ def test_null_keys_and_null_values_are_dropped_and_do_not_move_time(emit: EmitPo
 
 def test_the_result_carries_the_greatest_time_of_its_window() -> None:
     bench = counting(tumbling("10ms"))
-    for time in (7, 3):
+    for time in (7, 3, 5):
         bench.pipe("k", "x", time)
-    assert [at for *_, at in rows(bench)] == [7, 7]
+    assert [at for *_, at in rows(bench)] == [7, 7, 7]
 
 
 def test_reduce_and_aggregate_fold_the_values_of_a_window() -> None:
@@ -175,17 +177,32 @@ def test_on_close_emits_as_soon_as_stream_time_reaches_the_end_and_grace() -> No
     assert emitted == [[], [], [("k", 0, 1, 0)]]
 
 
-def test_a_jump_in_time_loses_no_closed_window() -> None:
+@pytest.mark.parametrize("most", [0, 10, 1000])
+def test_a_jump_in_time_loses_no_closed_window(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "MOST_REMEMBERED", most)
     bench = counting(hopping("10ms", "5ms", grace="100ms"), "on_close")
     for time in range(0, 100, 5):
-        bench.pipe("k", "x", time)
+        bench.pipe("b", "x", time)
+        bench.pipe("a", "x", time)
     assert rows(bench) == []
 
     bench.pipe("k", "x", 10_000_000)
 
     closed = rows(bench)
-    assert [start for _, start, _, _ in closed] == list(range(0, 100, 5))
-    assert [count for _, _, count, _ in closed] == [2] * 19 + [1]
+    assert [(start, key) for key, start, _, _ in closed] == [(start, k) for start in range(0, 100, 5) for k in "ab"]
+    assert [count for _, _, count, _ in closed] == [2] * 38 + [1] * 2
+
+
+@pytest.mark.parametrize("most", [0, 1000])
+def test_a_window_is_emitted_once_though_its_row_is_kept_for_longer(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "MOST_REMEMBERED", most)
+    bench = counting(tumbling("10ms"), "on_close", kept_longer=1000)
+
+    for time in (5, 10, 11, 15, 20, 21, 500):
+        bench.pipe("k", "x", time)
+
+    assert [start for _, start, _, _ in rows(bench)] == [0, 10, 20]
+    assert bench.rows("windows").get_pair("k", 0) == (1, 5)
 
 
 @pytest.mark.parametrize(("most", "expected"), [(100, 0), (1, 1)])
@@ -336,24 +353,30 @@ def model(window: TimeWindow, emit: str, records: list[tuple[str, int]]) -> tupl
         st.integers(1, 7), st.integers(1, 4), st.integers(0, 20),
     ),
     st.sampled_from(["on_update", "on_close"]),
-    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60) | st.integers(0, 200_000)), max_size=30),
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60) | st.sampled_from([90_000, 120_007])), max_size=30),
     st.integers(0, 30),
     st.sampled_from([0, 2, 5, 1000]),
+    st.sampled_from([0, 10, 100_000]),
 )
 def test_windows_agree_with_a_plain_model_over_restarts(
-    window: TimeWindow, emit: EmitPolicy, records: list[tuple[str, int]], restart: int, most_remembered: int
+    window: TimeWindow,
+    emit: EmitPolicy,
+    records: list[tuple[str, int]],
+    restart: int,
+    most_remembered: int,
+    kept_longer: int,
 ) -> None:
     with patch.object(closing, "MOST_REMEMBERED", most_remembered):
-        found, late = emitted(window, emit, records, restart)
+        found, late = emitted(window, emit, records, restart, kept_longer)
     note(f"{found}")
     assert (found, late) == model(window, emit, records)
 
 
 def emitted(
-    window: TimeWindow, emit: EmitPolicy, records: list[tuple[str, int]], restart: int
+    window: TimeWindow, emit: EmitPolicy, records: list[tuple[str, int]], restart: int, kept_longer: int
 ) -> tuple[list[Any], int]:
     """What is emitted and how many windows were late, with a restart before one of the records."""
-    bench = counting(window, emit)
+    bench = counting(window, emit, kept_longer=kept_longer)
     out = []
     late = 0
     for at, (key, time) in enumerate(records):

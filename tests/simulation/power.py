@@ -20,17 +20,26 @@ _FRAME_HEADER = 24
 
 
 @contextmanager
-def cut_power(folder: Path, lost_commits: int) -> Iterator[None]:
-    """Inside, every handle on the log must be dropped; after it the files are as the power cut left them."""
+def cut_power(folder: Path, lost_commits: int, synced: int) -> Iterator[None]:
+    """Inside, every handle on the log must be dropped; after it the files are as the power cut left them.
+
+    The first ``synced`` bytes of the WAL stay.
+    """
     database, wal = folder / files.DATABASE, folder / f"{files.DATABASE}-wal"
     main, tail = database.read_bytes(), wal.read_bytes() if wal.exists() else b""
     yield
     database.write_bytes(main)
-    wal.write_bytes(_shortened(tail, lost_commits))
+    wal.write_bytes(_shortened(tail, lost_commits, synced))
     (folder / f"{files.DATABASE}-shm").unlink(missing_ok=True)
 
 
-def _shortened(wal: bytes, lost_commits: int) -> bytes:
+def wal_bytes(folder: Path) -> int:
+    """How long the WAL is now."""
+    wal = folder / f"{files.DATABASE}-wal"
+    return wal.stat().st_size if wal.exists() else 0
+
+
+def _shortened(wal: bytes, lost_commits: int, synced: int) -> bytes:
     """A WAL without its last commits. A frame that ends a commit tells the size of the database."""
     if len(wal) <= _WAL_HEADER:
         return wal
@@ -40,5 +49,5 @@ def _shortened(wal: bytes, lost_commits: int) -> bytes:
         for start in range(_WAL_HEADER, len(wal) - frame + 1, frame)
         if struct.unpack_from(">I", wal, start + 4)[0]
     ]
-    kept = ends[: len(ends) - lost_commits] if lost_commits else ends
-    return wal[: kept[-1] if kept else _WAL_HEADER]
+    kept = ends[: max(0, len(ends) - lost_commits)]
+    return wal[: max(kept[-1] if kept else 0, min(synced, ends[-1] if ends else _WAL_HEADER), _WAL_HEADER)]

@@ -30,7 +30,7 @@ from streamflow.topic import NewTopic
 from .disk import Directory, Disk, Image, image
 from .faults import Faults, SimRunner
 from .loop import Deadlock, SimLoop
-from .power import cut_power
+from .power import cut_power, wal_bytes
 from .process import Life, Process, SimClock
 from .script import APP, EXTERNAL, INPUTS, NUMBER, PARTITIONS, PLAN, TEXT
 from .verdict import Verdict, judge
@@ -94,6 +94,7 @@ class World:
         self.bystander = Life(self.loop, Faults(rng, rate=0.0), lambda _: None)
         self.log = self._observer()
         self.written = 0
+        self.wal_before = 0
         self.restarts: set[int] = set()
 
     def _process(self, number: int) -> Process:
@@ -165,6 +166,7 @@ class World:
         await self.log.create_topics(PLAN.internal_topics)
         await self._write_profiles()
         await self._write(self.options.records // 3)
+        self.wal_before = wal_bytes(self.folder)
         for process in self.processes[: self.options.processes or self.rng.randint(1, 3)]:
             self._start(process)
         if self.options.calm or self.options.crash_at is not None:
@@ -258,11 +260,11 @@ class World:
         for process in self.processes:
             if process.life is not None:
                 process.life.die()
-            process.disk.power_cut(lambda: rng.randrange(4))
+            process.disk.power_cut(lambda: rng.choice((0, 0, 1, 3)))
         if self.fast:  # what the log is about to lose is what stores may reflect until now
             images, self.images = self.images, []
             self.violations += (await judge(self.log, [], images, [], only_stores=True)).violations
-        with cut_power(self.folder, rng.randrange(4) if self.fast else 0):
+        with cut_power(self.folder, rng.choice((0, 1, 3, 10, 30)) if self.fast else 0, self.wal_before):
             self.log.abandon()
             for process in self.processes:
                 for life in process.lives:

@@ -22,7 +22,7 @@ from streamflow.log.embedded.lock import WriteLock
 
 T = TypeVar("T")
 
-_CHECKPOINT_BYTES = 8 * 1024 * 1024
+_CHECKPOINT_BYTES = 4 * 1024 * 1024
 _CONTROL_BYTES = 32 * 1024  # what a commit adds to the WAL besides its batches, about
 
 
