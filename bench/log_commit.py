@@ -29,7 +29,9 @@ Durability = Literal["full", "fast"]
 RECORDS = 500_000
 
 
-async def commits(folder: str, durability: Durability, task: int, size: int, pause: float, seconds: float) -> list[float]:
+async def commits(
+    folder: str, durability: Durability, task: int, size: int, pause: float, seconds: float
+) -> list[float]:
     """Commit for some seconds; how long each took."""
     log = EmbeddedLog(folder, durability=durability, lock_timeout=60)
     await log.start()
@@ -54,7 +56,9 @@ async def commits(folder: str, durability: Durability, task: int, size: int, pau
 def together(processes: int, seconds: float, durability: Durability, size: int, pause: float, parent: str) -> None:
     """Commit in several processes at once; print how it went."""
     with tempfile.TemporaryDirectory(dir=parent) as folder:
-        told = json.dumps({"folder": folder, "durability": durability, "size": size, "pause": pause, "seconds": seconds})
+        told = json.dumps(
+            {"folder": folder, "durability": durability, "size": size, "pause": pause, "seconds": seconds}
+        )
         command = [sys.executable, __file__, "--child"]
         running = [
             subprocess.Popen([*command, json.dumps({**json.loads(told), "task": n})], stdout=subprocess.PIPE, text=True)
@@ -90,7 +94,9 @@ async def throughput(folder: str) -> None:
         found = await log.fetch({place: position}, max_bytes=4 << 20, max_wait=1)
         position = found[place].next_offset
     done = time.monotonic()
-    click.echo(f"append {RECORDS / (wrote - began) / 1e6:.2f} M records/s, fetch {RECORDS / (done - wrote) / 1e6:.2f} M records/s")
+    click.echo(
+        f"append {RECORDS / (wrote - began) / 1e6:.2f} M records/s, fetch {RECORDS / (done - wrote) / 1e6:.2f} M records/s"
+    )
     await log.close()
     began = time.monotonic()
     again = EmbeddedLog(folder)

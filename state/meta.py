@@ -17,7 +17,7 @@ from streamflow.errors import StateError
 FORMAT = 1
 
 
-class Meta(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """One commit of a task. Times are milliseconds since the epoch; ``written_at`` is the wall clock of the commit.
 
     ``inputs`` are the next offsets of all inputs, ``incarnation`` names the life of the changelog, ``commit_id``
@@ -76,7 +76,7 @@ def new_incarnation() -> str:
 
 
 class _Version(msgspec.Struct):
-    format: int = FORMAT
+    format: int
 
 
 _encode = msgspec.msgpack.Encoder().encode

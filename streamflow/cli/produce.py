@@ -250,7 +250,7 @@ def _headers(headers: dict[str, Any]) -> list[tuple[str, bytes]]:
 
 
 def _several(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return cast(list[Any], value) if isinstance(value, list) else [value]
 
 
 def _separator(text: str | None) -> bytes | None:

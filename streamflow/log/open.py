@@ -1,8 +1,8 @@
 """From a URL to a log.
 
-    embedded://PATH       a folder, relative to where the program runs
-    embedded:///PATH      a folder, absolute
-    ?durability=fast      commits faster, and may lose the last ones in a power cut (default: full)
+embedded://PATH       a folder, relative to where the program runs
+embedded:///PATH      a folder, absolute
+?durability=fast      commits faster, and may lose the last ones in a power cut (default: full)
 """
 
 from __future__ import annotations

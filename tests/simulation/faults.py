@@ -95,7 +95,11 @@ class SimRunner:
 
     async def call(self, fn: Callable[..., T], *args: Any) -> T:
         point = f"log {_named(fn, args)}"
-        kind = self._faults.at(self._victim, f"{point}, before", "crash", "slow", "hang", weight=5 if fn.__name__ == "_commit" else 1)
+        kind = self._faults.at(self._victim, f"{point}, before", "crash", "slow", "hang")
+        if self._victim.stalls and point == "log commit":
+            self._faults.note("zombie: stalled before its commit")
+            self._victim.stalls = False
+            kind = "hang"
         if kind == "hang":  # stopped as by SIGSTOP, with all it has in hand
             self._victim.stop_for(self._rng.choice((0.3, 2.0, 3.0)))
         await self._wait(kind)

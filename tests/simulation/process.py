@@ -49,6 +49,7 @@ class Life:
     def __init__(self, loop: SimLoop, faults: Faults, died: Callable[[Life], None]) -> None:
         self.dead = False
         self.doubt = False
+        self.stalls = False
         self.tasks: list[asyncio.Task[Any]] = []
         self.log: EmbeddedLog | None = None
         self.worker: Worker | None = None

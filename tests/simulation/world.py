@@ -235,7 +235,7 @@ class World:
     async def _misfortune(self) -> None:
         rng = self.rng
         living = [process for process in self.processes if process.running]
-        what = rng.choice(("join", "join", "kill", "kill", "stop", "hang", "hang", "clock", "power"))
+        what = rng.choice(("join", "kill", "kill", "stop", "hang", "stall", "stall", "stall", "clock", "power"))
         if what == "join":
             self._start(rng.choice(self.processes))
         elif what == "clock":
@@ -248,6 +248,9 @@ class World:
             assert life is not None
             if what == "kill":
                 life.die()
+            elif what == "stall":  # while somebody is there to take over
+                life.stalls = True
+                self._start(rng.choice(self.processes))
             elif what == "hang":
                 life.stop_for(rng.choice((0.1, 0.5, 1.0, 2.5, 4.0)))
             elif life.worker is not None:

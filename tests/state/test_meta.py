@@ -29,8 +29,14 @@ def test_a_changelog_does_not_tell_what_is_one_stores_own() -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [lambda data: b"", lambda data: data[:-1], lambda data: b"\xc1" + data, lambda data: msgspec.msgpack.encode({"format": 1})],
-)  # fmt: skip
+    [
+        lambda data: b"",
+        lambda data: data[:-1],
+        lambda data: b"\xc1" + data,
+        lambda data: msgspec.msgpack.encode({"format": FORMAT}),
+        lambda data: data.replace(b"format", b"farmot"),
+    ],
+)
 def test_bytes_that_are_no_meta_record_are_told(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(StateError, match="meta record cannot be read"):
         decode(spoil(encode(FULL)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 from streamflow.clock import Clock
 from streamflow.log.embedded.control import Change, View
 from streamflow.log.embedded.database import Database
-from streamflow.log.embedded.runner import Runner
+from streamflow.log.embedded.runner import Runner, ThreadRunner
 from streamflow.log.embedded.watch import Watch
 
 T = TypeVar("T")
@@ -39,6 +39,29 @@ class Access:
     async def study(self, work: Callable[Concatenate[View, P], T], *args: P.args, **_: P.kwargs) -> T:
         """As `read`, for long work that nobody waits for."""
         return await self.cleaning.call(self.database.read, "clean", work, *args)
+
+    async def close(self) -> None:
+        """Close every connection where it is used, the one that writes last."""
+        self.watch.close()
+        self.database.refuse()
+        self.database.leave("watch")
+        await self.reading.call(self.database.leave, "read")
+        await self.cleaning.call(self.database.leave, "clean")
+        await self.writing.call(self.database.close)
+
+    def abandon(self, threads: Sequence[ThreadRunner]) -> None:
+        """The same without waiting for anything, as a kill does."""
+        self.watch.close()
+        self.database.refuse()
+        self.database.leave("watch")
+        if not threads:
+            self.database.abandon()
+            return
+        write, read, clean = threads
+        read.stop(lambda: self.database.leave("read"))
+        clean.stop(lambda: self.database.leave("clean"))
+        # The one that writes goes last: it closes whatever is still open.
+        write.stop(lambda: (read.join(), clean.join(), self.database.abandon()))
 
     async def write(self, work: Callable[Concatenate[Change, P], T], *args: P.args, **_: P.kwargs) -> T:
         """``work(change, ...)`` as one transaction."""

@@ -122,7 +122,7 @@ class Database:
             raise files.translated(self.folder, error) from error
 
     def close(self) -> None:
-        """Close every handle; the last process to do so leaves one whole file. Idempotent."""
+        """Close what is left after `leave`; the last process to do so leaves one whole file. Idempotent."""
         self._closed = True
         if self.bell is not None:
             self.bell.close()
@@ -139,6 +139,11 @@ class Database:
     def refuse(self) -> None:
         """Let nothing begin any more. Does not block."""
         self._closed = True
+
+    def leave(self, door: str) -> None:
+        """Close a reader, in the thread that reads there: closed under a running query it takes the process down."""
+        if (reader := self._readers.pop(door, None)) is not None:
+            reader.close()
 
     def abandon(self) -> None:
         """Forget every handle, as a kill does; waits for nobody."""
@@ -236,9 +241,8 @@ class Database:
         return files.connection(self.folder, self._connect, self._durability, wait)
 
     def _hang_up(self) -> None:
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
+        for door in list(self._readers):
+            self.leave(door)
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()

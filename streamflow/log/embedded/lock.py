@@ -75,6 +75,7 @@ class MemberLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._beats = 0
+        self._guard = threading.Lock()  # a number written to a descriptor just closed could land in another file
         # Locked under another name first: nobody may find the file without its lock.
         young = path.with_suffix(".new")
         self._fd = os.open(young, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -84,8 +85,10 @@ class MemberLock:
 
     def beat(self) -> None:
         """Show that the event loop of this member still turns."""
-        self._beats += 1
-        os.pwrite(self._fd, self._beats.to_bytes(8, "big"), 0)
+        with self._guard:
+            self._beats += 1
+            if self._fd >= 0:
+                os.pwrite(self._fd, self._beats.to_bytes(8, "big"), 0)
 
     def leave(self) -> None:
         """Remove the file and free the lock."""
@@ -94,9 +97,10 @@ class MemberLock:
 
     def drop(self) -> None:
         """Free the lock and leave the file, as a kill does."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        with self._guard:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
 
 def heartbeat(path: Path) -> int | None:

@@ -101,8 +101,7 @@ class EmbeddedLog:
         self._deafen()
         for membership in self._memberships:
             await membership.leave()
-        self._access.watch.close()
-        await self._access.writing.call(self._database.close)
+        await self._access.close()
         for thread in self._threads:
             thread.stop()
 
@@ -111,13 +110,9 @@ class EmbeddedLog:
         self._database.refuse()
         self._housekeeper.stop()
         self._deafen()
-        self._access.watch.close()
         for membership in self._memberships:
             membership.abandon()
-        if not self._threads:
-            self._database.abandon()
-        for number, thread in enumerate(self._threads):
-            thread.stop(self._database.abandon if number == 0 else None)
+        self._access.abandon(self._threads)
 
     async def topics(self) -> dict[str, TopicInfo]:
         return await self._access.read(catalog.known)

@@ -28,16 +28,15 @@ class Runner(Protocol):
 class ThreadRunner:
     """A thread of its own, started with the first call. Calls run in the order in which they were made.
 
-        >>> import asyncio
-    import contextlib
-        >>> async def main() -> int:
-        ...     runner = ThreadRunner("doc")
-        ...     try:
-        ...         return await runner.call(max, 1, 2)
-        ...     finally:
-        ...         runner.stop()
-        >>> asyncio.run(main())
-        2
+    >>> import asyncio
+    >>> async def main() -> int:
+    ...     runner = ThreadRunner("doc")
+    ...     try:
+    ...         return await runner.call(max, 1, 2)
+    ...     finally:
+    ...         runner.stop()
+    >>> asyncio.run(main())
+    2
     """
 
     def __init__(self, name: str) -> None:
@@ -54,13 +53,18 @@ class ThreadRunner:
         self._jobs.put((fn, args, future))
         return await future
 
-    def stop(self, last: Callable[[], None] | None = None) -> None:
+    def stop(self, last: Callable[[], object] | None = None) -> None:
         """End the thread after what is queued, and after ``last``. Does not wait for it."""
         if last is not None:
             self._start()
             self._jobs.put((last, (), None))
         self._stopped = True
         self._jobs.put(None)
+
+    def join(self) -> None:
+        """Wait for the end, after `stop`."""
+        if self._thread is not None:
+            self._thread.join()
 
     def _start(self) -> None:
         if self._thread is None:
