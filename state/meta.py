@@ -24,7 +24,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     is kept by the log under ``commit_seq``. ``store``, ``position`` (the changelog position that is reflected),
     ``flushing_to`` (a larger position that is half written down: the rows are then no prefix of the changelog
     and everything from ``position`` on is to be put again), ``observed`` and ``sequence`` (the greatest window
-    start and the next sequence number) are a store's own and stay out of the changelog.
+    start and the next sequence number) and ``segment_ms`` (how its windows lie together on disk; 0: it has none)
+    are a store's own and stay out of the changelog.
 
     >>> meta = Meta(app_id="shop", changelog="shop-counts-changelog", partition=0, inputs={"orders": {0: 7}})
     >>> decode(encode(meta)) == meta
@@ -47,6 +48,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     flushing_to: int | None = None
     observed: int = -1
     sequence: int = 0
+    segment_ms: int = 0
 
 
 def encode(meta: Meta) -> bytes:
@@ -67,7 +69,9 @@ def decode(data: bytes) -> Meta:
 
 def for_changelog(meta: Meta) -> Meta:
     """The same commit without what is one store's own."""
-    return msgspec.structs.replace(meta, store="", position=0, flushing_to=None, observed=-1, sequence=0)
+    return msgspec.structs.replace(
+        meta, store="", position=0, flushing_to=None, observed=-1, sequence=0, segment_ms=0
+    )
 
 
 def new_incarnation() -> str:

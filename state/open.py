@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from streamflow.errors import StateError, StoreCorrupt, StoreStalled
+from streamflow.errors import StateError, StoreCorrupt
 from streamflow.state.budget import Budget
 from streamflow.state.contract import Base
 from streamflow.state.locks import held_elsewhere, held_here
@@ -54,7 +54,7 @@ def open_base(
 ) -> tuple[Base, str | None]:
     """The base in the directory ``path``, and why an earlier one was not believed (None: it was, or there was none).
 
-    Raises `StateError` when the machine is at fault (disk full, permissions, open in this process).
+    Raises `StateError` when the machine is at fault (permissions, open in this process), `StoreStalled` for a full disk.
     """
     if kind == "memory":
         memory = MemoryBase()
@@ -64,10 +64,7 @@ def open_base(
     path = _settle(Path(os.path.abspath(path)), budget)
     if expect.changelog is None:
         _remove(path)
-    try:
-        return _open(path, expect, budget)
-    except StoreStalled as error:
-        raise StateError(str(error)) from error
+    return _open(path, expect, budget)
 
 
 def directory(state_dir: str | Path, app_id: str, task: str, store: str) -> Path:

@@ -29,7 +29,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streamflow.errors import StateError, StoreCorrupt, StoreStalled
+from streamflow.errors import StateError, StoreCorrupt, StoreStalled, StoreUnavailable
 from streamflow.state.budget import Budget
 from streamflow.state.keys import DISK_DATA, DISK_END, DISK_META
 from streamflow.state.locks import HERE
@@ -206,7 +206,7 @@ def failure(path: str, error: Exception, doing: str) -> StateError:
     if "Resource temporarily unavailable" in text:
         return StoreLocked(f"the store in {path} is held by another process")
     if any(sign in text for sign in _MACHINE):
-        return StateError(f"the store in {path} cannot be {doing} ({text}); check the disk and its permissions")
+        return StoreUnavailable(f"the store in {path} cannot be {doing} ({text}); check the disk and its permissions")
     return StoreCorrupt(f"the store in {path} cannot be {doing} ({text})")
 
 

@@ -108,6 +108,11 @@ class Store:
         return form_of(self.spec, self._objects, key_raw=key_raw, value_raw=value_raw)
 
     @property
+    def path(self) -> str:
+        """Where its base lies; errors of the disk name it."""
+        return self._layers.base.path
+
+    @property
     def observed(self) -> int:
         """The greatest window start put so far (-1: none); expiry goes by it."""
         return self._horizon.observed
@@ -257,7 +262,9 @@ class Store:
         keys = sorted(sinking)
         last = max(0, len(keys) - 1) // BATCH_ROWS * BATCH_ROWS
         for at in range(0, last, BATCH_ROWS):
-            under_way = msgspec.structs.replace(self._recorded or self._blank(), flushing_to=target.position)
+            under_way = msgspec.structs.replace(
+                self._recorded or self._blank(), flushing_to=target.position, segment_ms=target.segment_ms
+            )
             layers.base.write([(key, sinking[key]) for key in keys[at : at + BATCH_ROWS]], encode(under_way))
         layers.base.write([(key, sinking[key]) for key in keys[last:]], encode(target), expired)
         sinking.clear()
@@ -284,6 +291,7 @@ class Store:
             flushing_to=None,
             observed=self._horizon.committed,
             sequence=self._horizon.committed_sequence,
+            segment_ms=self._starts.segment_ms if self.spec.kind == "window" else 0,
         )
 
     def _blank(self) -> Meta:

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from streamflow.config import defaults
-from streamflow.errors import ConfigError, StreamflowError, TopologyError
+from streamflow.errors import StreamflowError
+from streamflow.run import DEFECT, exit_code
 
 COMMANDS = {
     "run": "Run the topology of a script.",
@@ -84,6 +85,13 @@ def _run(arguments: list[str]) -> int:
         return 130
     except StreamflowError as error:
         return _tell(error, meta)
+    except BrokenPipeError:
+        raise
+    except Exception:
+        import traceback
+
+        click.echo(f"{traceback.format_exc()}streamflow: {DEFECT}", err=True)
+        return 1
     return code if isinstance(code, int) else 0
 
 
@@ -94,4 +102,4 @@ def _tell(error: StreamflowError, meta: dict[str, Any]) -> int:
         traceback.print_exception(error)
     else:
         click.echo(f"streamflow: {error}", err=True)
-    return 2 if isinstance(error, ConfigError | TopologyError) else 1
+    return exit_code(error)

@@ -6,7 +6,6 @@ Precedence is click's own: the flag, then the environment, then the default map,
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -59,6 +58,8 @@ def complain(message: str) -> None:
 
 def with_log(broker: str | None, work: Callable[[Log], Awaitable[T]], *, create: bool = False) -> T:
     """Open the log, do the work, close it; one that is not there is refused, or with ``create`` made."""
+    import asyncio  # half of what starting a command costs, and not every command needs it
+
     from streamflow.log.open import open_log
 
     url = broker or DEFAULT_BROKER

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import click
 import msgspec
@@ -250,7 +250,7 @@ def _headers(headers: dict[str, Any]) -> list[tuple[str, bytes]]:
 
 
 def _several(value: Any) -> list[Any]:
-    return cast(list[Any], value) if isinstance(value, list) else [value]
+    return [*value] if isinstance(value, list) else [value]
 
 
 def _separator(text: str | None) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from streamflow.cli.options import broker, complain, debug, is_debug, option
 from streamflow.cli.script import load
 from streamflow.config import outside
 from streamflow.errors import StreamflowError
-from streamflow.run import LEVELS, Loading, Options, start, start_supervised
+from streamflow.run import LEVELS, Options, start, start_supervised
 
 
 @click.command("run")
@@ -47,21 +48,17 @@ def command(
     options = Options(**given)
     if worker_index is not None and lifeline is not None:
         return _supervised(script, options, worker_index, lifeline)
-    return start(_loaded(script), options, script)
-
-
-def _loaded(script: str) -> Any:
-    with Loading():
-        return load(script)
+    return start(load(script), options, script)
 
 
 def _supervised(script: str, options: Options, worker: int, descriptor: int) -> int:
     """A wrong script is the supervisor's to tell, once; it found it right, so this is a change since then."""
     try:
-        app = _loaded(script)
+        app = load(script)
     except StreamflowError as error:
         complain(f"worker {worker}: {error}")
         return 2
-    code = start_supervised(app, options, worker, descriptor)
+    # When to stop is the supervisor's to say, whatever the environment and the file tell this process.
+    code = start_supervised(app, replace(options, until_idle=False), worker, descriptor)
     sys.stdout.flush()
     return code

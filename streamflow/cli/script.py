@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from streamflow.errors import ConfigError, StreamflowError, TopologyError
+from streamflow.run import Loading
 
 if TYPE_CHECKING:
     from streamflow.app import App
@@ -26,7 +27,9 @@ def load(spec: str) -> App:
     path, name = split(spec)
     if not path.is_file():
         raise ConfigError(_not_there(path))
-    return _the_app(_imported(path), path.name, name)
+    with Loading():
+        module = _imported(path)
+    return _the_app(module, path.name, name)
 
 
 def split(spec: str) -> tuple[Path, str | None]:

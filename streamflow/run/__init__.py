@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamflow.app import App
 
 LEVELS = ("debug", "info", "warning", "error")
-DEFECT = "this is a defect of streamflow, or of a module it uses; please report it with what follows"
+DEFECT = "this is a defect of streamflow, or of a module it uses; please report it with the traceback"
 _loading = 0
 
 

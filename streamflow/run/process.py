@@ -55,15 +55,12 @@ def run_until_stopped(
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
 
-        def stop(why: str) -> None:
-            if not stopping.is_set():
-                report.fact("stop", why)
-                stopping.set()
+        def stop() -> None:
+            loop.call_soon_threadsafe(stopping.set)
 
-        again = "committing and closing; the same signal again stops at once"
-        Signals(lambda: loop.call_soon_threadsafe(stop, again)).install()
+        Signals(stop, say="stop      committing and closing" if channel is None else "").install()
         if channel is not None:
-            hold(channel, lambda: loop.call_soon_threadsafe(stop, "the supervisor is gone"))
+            hold(channel, stop)
         await run_worker(app, settings, orders, report, stopping)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

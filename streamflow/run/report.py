@@ -100,12 +100,18 @@ class _Bars:
     def _display(self) -> Any:
         if self._shown is None:
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+            from rich.text import Text
+
+            class Left(ProgressColumn):
+                def render(self, task: Task) -> Text:
+                    rate = f", {task.speed:,.0f}/s" if task.speed else ""
+                    return Text(f"{task.remaining or 0:,.0f} records left{rate}")
 
             self._shown = Progress(
                 TextColumn("{task.description:<10}"),
                 BarColumn(),
-                TextColumn("{task.remaining:>,.0f} records left, {task.speed:>,.0f}/s"),
+                Left(),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,

@@ -15,12 +15,18 @@ INTERRUPTED = 130
 
 
 class Signals:
-    """Counts SIGTERM and SIGINT. ``first`` is called in a signal handler, so let it be ``call_soon_threadsafe``."""
+    """Counts SIGTERM and SIGINT. ``first`` is called in a signal handler, so let it be ``call_soon_threadsafe``.
 
-    def __init__(self, first: Callable[[], object], second: Callable[[], object] | None = None) -> None:
+    ``before_end`` is done before the second one ends the process. ``say`` is told at the first one.
+    """
+
+    def __init__(
+        self, first: Callable[[], object], *, say: str = "", before_end: Callable[[], object] = lambda: None
+    ) -> None:
         self._first = first
-        self._second = second or (lambda: os._exit(INTERRUPTED))  # nothing that could wait: what is committed is safe
-        self.count = 0
+        self._say = say
+        self._before_end = before_end
+        self._count = 0
 
     def install(self) -> None:
         """Take over both signals; only the main thread can."""
@@ -28,5 +34,11 @@ class Signals:
             signal.signal(number, self._heard)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        (self._first if self.count == 1 else self._second)()
+        self._count += 1
+        if self._count == 1:
+            if self._say:
+                os.write(2, f"{self._say}; the same signal again stops at once\n".encode())  # no lock that may be held
+            self._first()
+        else:
+            self._before_end()
+            os._exit(INTERRUPTED)  # nothing that could wait: what is committed is safe

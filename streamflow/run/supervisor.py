@@ -8,7 +8,6 @@ to each carries what it has to say, and tells it when the supervisor is gone.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
@@ -23,7 +22,7 @@ import msgspec
 
 from streamflow.run.changes import changed
 from streamflow.run.report import Report, Terminal
-from streamflow.run.signals import INTERRUPTED, Signals
+from streamflow.run.signals import Signals
 from streamflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ class Supervisor:
             self._say_failed(*arguments)
         elif word == "fact" and arguments[0] == "http":
             self._report.fact("http", f"{arguments[1]} (worker {child.number})")
-        elif word == "fact" and arguments[0] != "stop":
+        elif word == "fact":
             if (key := (arguments[0], arguments[1])) not in self._told:
                 self._told.add(key)
                 self._report.fact(*arguments)
@@ -208,15 +207,11 @@ async def _supervise(app: App, settings: Settings, options: Options, script: str
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(lambda number, end: command(script, options, number, end), options.workers, report)
 
-    def stop() -> None:
-        report.fact("stop", "telling the workers to commit and close; the same signal again stops at once")
-        supervisor.stop()
-
-    def kill() -> None:
-        supervisor.kill()
-        os._exit(INTERRUPTED)
-
-    Signals(lambda: loop.call_soon_threadsafe(stop), kill).install()
+    Signals(
+        lambda: loop.call_soon_threadsafe(supervisor.stop),
+        say="stop      telling the workers to commit and close",
+        before_end=supervisor.kill,
+    ).install()
     helpers: list[asyncio.Task[None]] = []
     if options.until_idle:
         from streamflow.run.process import wait_until_idle

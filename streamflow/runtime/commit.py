@@ -34,7 +34,7 @@ class Ledger:
     """What a task knows of its own history: its session, its last committed meta record and input positions.
 
     ``keeper`` is the store whose changelog carries the meta record, None for a task without logged stores.
-    ``incarnations`` tells one life of each store's changelog from the next.
+    ``incarnations`` tells one life of each store's changelog from the next, ``fingerprint`` what its stores keep now.
     """
 
     session: Session
@@ -42,6 +42,7 @@ class Ledger:
     keeper: str | None
     incarnations: Mapping[str, str]
     committed: dict[TopicPartition, int]
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,17 @@ class Round:
 
 
 def prepare(task: Task, ledger: Ledger, clock: Clock) -> Round | None:
-    """Step 1. None when nothing moved since the last commit."""
+    """Step 1. None when nothing moved since the last commit, or the task has failed or was dropped.
+
+    What such a task did is gone while its positions stand where it came to: committing them would lose records.
+    """
+    if task.over:
+        return None
     offsets = task.positions()
     if offsets == ledger.committed and not len(task.outbox) and not any(s.dirty for s in task.stores.values()):
         return None
     batches = task.outbox.batches()
-    meta = _next_meta(task, ledger.meta, clock) if ledger.meta is not None else None
+    meta = _next_meta(task, ledger, ledger.meta, clock) if ledger.meta is not None else None
     for name, changelog in task.sub.changelogs.items():
         changes = task.stores[name].changes()
         if meta is not None and name == ledger.keeper:
@@ -79,9 +85,11 @@ def settle(done: Round, outcome: Outcome) -> None:
     if not isinstance(outcome, Committed):
         task.forget()
         return
-    if done.meta is not None:
-        for name, changelog in task.sub.changelogs.items():
-            store = task.stores[name]
+    for name, store in task.stores.items():
+        changelog = task.sub.changelogs.get(name)
+        if done.meta is None or changelog is None:  # it has no changelog: it only moves on with the others
+            store.commit(store.meta or Meta(app_id="", store=name, changelog="", partition=task.partition))
+        else:
             store.commit(
                 msgspec.structs.replace(
                     done.meta,
@@ -107,7 +115,7 @@ async def commit_all(rounds: Sequence[Round], log: Log) -> list[Outcome]:
     return outcomes
 
 
-def _next_meta(task: Task, meta: Meta, clock: Clock) -> Meta:
+def _next_meta(task: Task, ledger: Ledger, meta: Meta, clock: Clock) -> Meta:
     return msgspec.structs.replace(
         meta,
         commit_seq=meta.commit_seq + 1,
@@ -115,6 +123,7 @@ def _next_meta(task: Task, meta: Meta, clock: Clock) -> Meta:
         inputs=nested(task.positions()),
         stream_times=task.stream_times(),
         written_at=clock.now_ms(),
+        fingerprint=ledger.fingerprint,
     )
 
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from streamflow.errors import LogCorrupt
 from streamflow.fuse import Entry
 from streamflow.log.batch import header, records
 from streamflow.log.contract import Fetched
@@ -72,8 +73,14 @@ class Input:
     def _open_next(self) -> None:
         batch = self._batches.popleft()
         self.buffered -= len(batch)
-        self._next = header(batch).next_offset
-        found = records(batch)
+        try:
+            self._next = header(batch).next_offset
+            found = records(batch)
+        except Exception as error:  # the codec raises whatever it likes
+            raise LogCorrupt(
+                f"{self.tp.topic!r} partition {self.tp.partition}: the records at offset {self.position} or soon behind "
+                f"it cannot be read ({type(error).__name__}: {error}); nothing from there on was processed"
+            ) from error
         if found and found[0].offset < self.position:  # the fetch began inside of a batch
             found = [record for record in found if record.offset >= self.position]
         self.records = found

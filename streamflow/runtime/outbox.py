@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streamflow.errors import UnknownTopic
+from streamflow.errors import StreamflowError, UnknownTopic
 from streamflow.log.batch import RawRecord, encode
 from streamflow.log.partitioner import Partitions
 from streamflow.record import TopicPartition
+from streamflow.serdes.base import shown
+
+
+RECORD_OVERHEAD = 200  # the tuple, the timestamp, the headers
+SAMPLED = 8
 
 
 class MissingTopic(UnknownTopic):
@@ -41,6 +46,10 @@ class Outlet:
         """Where a record without a key goes."""
         return self._sticky
 
+    def size(self) -> int:
+        """Roughly the memory of what waits, by a few records of each list."""
+        return sum(_bytes(records) for records in self.lists if records)
+
     def clear(self) -> None:
         """Forget what waits. The lists stay the same objects: sinks hold them."""
         self._sticky = (self._sticky + 1) % self.partitions
@@ -69,10 +78,17 @@ class Outbox:
     def __len__(self) -> int:
         return sum(len(records) for outlet in self._outlets.values() for records in outlet.lists)
 
+    def size(self) -> int:
+        """Roughly the memory of everything that waits."""
+        return sum(outlet.size() for outlet in self._outlets.values())
+
     def batches(self) -> dict[TopicPartition, list[bytes]]:
-        """Everything that waits, encoded; partitions without records are left out."""
+        """Everything that waits, encoded; partitions without records are left out.
+
+        Raises `StreamflowError` that shows the record where one cannot be encoded.
+        """
         return {
-            TopicPartition(topic, partition): encode(records)
+            TopicPartition(topic, partition): _encoded(topic, partition, records)
             for topic, outlet in self._outlets.items()
             for partition, records in enumerate(outlet.lists)
             if records
@@ -82,3 +98,27 @@ class Outbox:
         """Forget everything that waits."""
         for outlet in self._outlets.values():
             outlet.clear()
+
+
+def _bytes(records: list[RawRecord]) -> int:
+    """By a sample: exact would cost as much as processing. The newest is in it, so a sudden giant is seen."""
+    sample = [*records[:: max(1, len(records) // SAMPLED)], records[-1]]
+    size = sum(len(key or b"") + len(value or b"") for key, value, _, _ in sample) // len(sample)
+    return len(records) * (size + RECORD_OVERHEAD)
+
+
+def _encoded(topic: str, partition: int, records: list[RawRecord]) -> list[bytes]:
+    try:
+        return encode(records)
+    except Exception as error:
+        for record in records:  # which of them?
+            try:
+                encode([record])
+            except Exception as why:
+                key, value, timestamp, headers = record
+                raise StreamflowError(
+                    f"a record for {topic!r} partition {partition} cannot be written ({why}): key {shown(key)}, value "
+                    f"{shown(value)}, timestamp {timestamp!r}, headers {shown(headers)}; nothing was committed. Keys and "
+                    "values must be bytes or None, timestamps milliseconds, headers pairs of text and bytes"
+                ) from why
+        raise error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,15 @@ def test_a_reader_that_has_enough_is_no_error(shell: Shell) -> None:
         ["bash", "-c", f"set -o pipefail; {command}"], cwd=shell.folder, capture_output=True, text=True, timeout=30
     )
     assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 2, "")
+
+
+def test_a_consumer_that_is_interrupted_exits_130_without_a_word(shell: Shell) -> None:
+    shell.good("produce", "t", text="a\n")
+    with shell.started("consume", "t", "--from-beginning") as consumer:
+        until(lambda: consumer.out, lambda: f"the first line: {consumer.err}")
+        consumer.send(signal.SIGINT)
+        assert consumer.ends() == 130
+        assert consumer.err == ""
 
 
 def test_numbers_read_as_text_give_a_hint(shell: Shell) -> None:

@@ -87,6 +87,7 @@ def test_a_second_signal_ends_at_once_even_when_a_function_hangs(shell: Shell) -
     with shell.started("run", "app.py", "--no-http") as running:
         until(lambda: "hanging" in running.out, lambda: f"the function: {running.err}")
         running.send(signal.SIGTERM)
+        running.says("the same signal again stops at once")
         running.send(signal.SIGINT)
         assert running.ends() == 130
 
@@ -131,6 +132,18 @@ def test_hooks_are_called_in_their_order(shell: Shell) -> None:
     assert said[-1] == "stop"
     said.remove("saw x")
     assert said[1:-1] == ["CREATED RESTORING", "RESTORING RUNNING", "RUNNING STOPPING", "STOPPING STOPPED"]
+
+
+def test_a_topic_that_only_a_record_names_is_made(shell: Shell) -> None:
+    shell.write(
+        "app.py",
+        "from streamflow import App\napp = App('x')\n"
+        "app.stream('in', key=str, value=str).to(lambda key, value, context: 'out-' + value)\n",
+    )
+    shell.good("produce", "in", text="a\nb\na\n")
+    shell.good("run", "app.py", "--until-idle", "--no-http")
+    assert {"out-a", "out-b"} <= set(shell.good("topics", "list").split())
+    assert len(shell.good("consume", "out-a", "--from-beginning", "--until-end").splitlines()) == 2
 
 
 def test_a_script_can_also_run_itself(shell: Shell) -> None:

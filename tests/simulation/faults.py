@@ -122,7 +122,7 @@ def _named(fn: Callable[..., Any], args: tuple[Any, ...]) -> str:
 
 
 def connector(victim: Any, faults: Faults) -> Callable[..., sqlite3.Connection]:
-    """A `connect` whose connections fail at BEGIN and COMMIT, before and after it is done."""
+    """A `connect` whose connections fail at BEGIN and COMMIT, before and after it is done, and read batches wrongly."""
 
     class Connection(sqlite3.Connection):
         def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:  # type: ignore[override]
@@ -133,7 +133,20 @@ def connector(victim: Any, faults: Faults) -> Callable[..., sqlite3.Connection]:
                 return self._commit()
             elif sql.startswith("PRAGMA synchronous"):
                 sql = "PRAGMA synchronous=OFF"  # the folder is in memory, power cuts are made by hand
+            elif sql.startswith("SELECT id, head, data FROM batches"):
+                return self._batches(sql, *args)
             return super().execute(sql, *args)
+
+        def _batches(self, sql: str, *args: Any) -> Any:
+            """A bit that flipped between disk and memory: gone with the next read."""
+            rows = super().execute(sql, *args)
+            if not faults.at(victim, "sql read batches", "crash", "flipped"):
+                return rows
+            found = rows.fetchall()
+            if found:
+                id, head, data = found[-1]
+                found[-1] = id, head, data[:-2] + bytes((data[-2] ^ 1,)) + data[-1:]
+            return iter(found)
 
         def _commit(self) -> sqlite3.Cursor:
             before = faults.at(victim, "sql commit, before", "crash", "full", "io error", weight=3)

@@ -24,7 +24,6 @@ from streamflow.log.embedded import EmbeddedLog
 from streamflow.log.partitioner import partition_of
 from streamflow.record import TopicPartition
 from streamflow.runtime.worker import Pace
-from streamflow.state import store
 from streamflow.topic import NewTopic
 
 from .disk import Directory, Disk, Image, image
@@ -33,6 +32,7 @@ from .loop import Deadlock, SimLoop
 from .power import cut_power, wal_bytes
 from .process import Life, Process, SimClock
 from .script import APP, EXTERNAL, INPUTS, NUMBER, PARTITIONS, PLAN, TEXT
+from .tuning import tuned
 from .verdict import Verdict, judge
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -86,7 +86,6 @@ class World:
             commit_interval=rng.choice((0.02, 0.05, 0.2)),
             write_behind=rng.choice((0.02, 0.2, 1.0)),
         )
-        self.batch_rows = rng.choice((1, 3, 20_000))  # small ones make every flush one in chunks
         self.images: list[Image] = []
         self.glimpses: list[tuple[TopicPartition, list[Any]]] = []
         self.violations: list[str] = []
@@ -121,7 +120,6 @@ class World:
 
     def run(self) -> Result:
         verdict: Verdict | None = None
-        rows, store.BATCH_ROWS = store.BATCH_ROWS, self.batch_rows
         try:
             verdict = self.loop.run_until_complete(self._run())
         except Deadlock as error:
@@ -133,7 +131,6 @@ class World:
                 for life in process.lives:
                     life.bury()
             self._forget()
-            store.BATCH_ROWS = rows
         self.violations += verdict.violations if verdict else []
         for process in self.processes:
             self.violations += [f"a worker died of {error}" for error in process.unexpected()]
@@ -348,6 +345,8 @@ def run(seed: int, options: Options = Options()) -> Result:
     where = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="streamflow-sim-", dir=where))
     try:
-        return World(seed, options, folder / "log").run()
+        world = World(seed, options, folder / "log")
+        with tuned(world.rng):
+            return world.run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

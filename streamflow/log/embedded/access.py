@@ -60,8 +60,13 @@ class Access:
         write, read, clean = threads
         read.stop(lambda: self.database.leave("read"))
         clean.stop(lambda: self.database.leave("clean"))
-        # The one that writes goes last: it closes whatever is still open.
-        write.stop(lambda: (read.join(), clean.join(), self.database.abandon()))
+
+        def last() -> None:
+            read.join()
+            clean.join()
+            self.database.abandon()
+
+        write.stop(last)
 
     async def write(self, work: Callable[Concatenate[Change, P], T], *args: P.args, **_: P.kwargs) -> T:
         """``work(change, ...)`` as one transaction."""

@@ -204,8 +204,8 @@ def _rows(view: View, job: Job, position: int, end: int) -> Iterator[tuple[Head,
         yield head, data
 
 
-def _records(data: bytes) -> Iterator[Any]:
-    return records(data) if len(data) > HEADER else iter(())
+def _records(data: bytes) -> list[Any]:
+    return records(data) if len(data) > HEADER else []
 
 
 def _unchanged(change: Change, rewrite: Rewrite) -> bool:

@@ -52,7 +52,7 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._readers: dict[str, sqlite3.Connection] = {}
         self._unsaved = 0
-        self._closed = False
+        self.closed = False
         self._rings, self._name = False, ""
         self.bell: Bell | None = None
 
@@ -67,12 +67,7 @@ class Database:
     def read(self, door: str, work: Callable[..., T], *args: object) -> T:
         """``work(view, *args)`` on one committed state. Threads that read side by side use doors of their own."""
         try:
-            reader = self._reader(door)
-            reader.execute("BEGIN")
-            try:
-                return work(View(reader), *args)
-            finally:
-                reader.execute("COMMIT")
+            return _look(self._reader(door), work, args)
         except Exception as error:
             raise files.translated(self.folder, error) from error
 
@@ -89,6 +84,8 @@ class Database:
 
     def listen(self) -> Bell | None:
         """A bell for this process, where there are named pipes."""
+        if self.closed:
+            raise files.closed(self.folder)
         self._rings, self._name = True, self._entropy(6).hex()
         with contextlib.suppress(OSError):
             self.bell = Bell(self.folder / files.BELLS, self._name)
@@ -123,7 +120,7 @@ class Database:
 
     def close(self) -> None:
         """Close what is left after `leave`; the last process to do so leaves one whole file. Idempotent."""
-        self._closed = True
+        self.closed = True
         if self.bell is not None:
             self.bell.close()
         lock, self._lock = self._lock, None
@@ -138,7 +135,7 @@ class Database:
 
     def refuse(self) -> None:
         """Let nothing begin any more. Does not block."""
-        self._closed = True
+        self.closed = True
 
     def leave(self, door: str) -> None:
         """Close a reader, in the thread that reads there: closed under a running query it takes the process down."""
@@ -147,7 +144,7 @@ class Database:
 
     def abandon(self) -> None:
         """Forget every handle, as a kill does; waits for nobody."""
-        self._closed = True
+        self.closed = True
         if self.bell is not None:
             self.bell.close(unlink=False)
         self._hang_up()
@@ -156,6 +153,8 @@ class Database:
             self._lock = None
 
     def _open(self) -> None:
+        if self.closed:
+            raise files.closed(self.folder)
         folder = self.folder
         for part in (files.MEMBERS, files.BELLS):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -168,7 +167,7 @@ class Database:
         if not database.exists() or not database.stat().st_size:
             raise files.damaged(folder, f"{files.DATABASE} is {'empty' if database.exists() else 'missing'}")
         self._writer = self._opened()
-        self.read("read", _verify)
+        _look(self._writer, _verify, ())
 
     def _first_rows(self, made: sqlite3.Connection) -> None:
         change = Change(made, self._entropy(8).hex())
@@ -176,8 +175,8 @@ class Database:
         change.flush()
 
     def _queue(self) -> WriteLock:
-        if self._lock is None or self._closed:
-            raise files.unavailable(self.folder, "it is closed")
+        if self._lock is None or self.closed:
+            raise files.closed(self.folder)
         return self._lock
 
     def _transact(self, work: Callable[..., T], args: tuple[object, ...]) -> T:
@@ -224,15 +223,15 @@ class Database:
         self._writer = self._opened()
 
     def _connection(self) -> sqlite3.Connection:
-        if self._closed:
-            raise files.unavailable(self.folder, "it is closed")
+        if self.closed:
+            raise files.closed(self.folder)
         if self._writer is None:
             self._writer = self._opened()
         return self._writer
 
     def _reader(self, door: str, wait: float = files.BUSY_SECONDS) -> sqlite3.Connection:
-        if self._closed:
-            raise files.unavailable(self.folder, "it is closed")
+        if self.closed:
+            raise files.closed(self.folder)
         if door not in self._readers:
             self._readers[door] = self._opened(wait)
         return self._readers[door]
@@ -246,6 +245,14 @@ class Database:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+
+def _look(reader: sqlite3.Connection, work: Callable[..., T], args: tuple[object, ...]) -> T:
+    reader.execute("BEGIN")
+    try:
+        return work(View(reader), *args)
+    finally:
+        reader.execute("COMMIT")
 
 
 def _verify(view: View) -> None:

@@ -24,6 +24,11 @@ from typing import Any, Literal
 
 from streamflow.errors import ConfigError, LogCorrupt, LogError, LogUnavailable
 
+
+class LogClosed(LogUnavailable):
+    """The log was closed in this process."""
+
+
 Connect = Callable[..., sqlite3.Connection]
 Durability = Literal["full", "fast"]
 
@@ -133,6 +138,11 @@ def damaged(folder: Path, what: object) -> LogCorrupt:
 def unavailable(folder: Path, what: object) -> LogUnavailable:
     """The error for what may pass: nothing was changed."""
     return LogUnavailable(f"the log in {folder} cannot be used for now: {what}; nothing was changed")
+
+
+def closed(folder: Path) -> LogClosed:
+    """The error of a log that was closed here."""
+    return LogClosed(f"the log in {folder} cannot be used for now: it is closed; nothing was changed")
 
 
 def translated(folder: Path, error: Exception) -> LogError:

@@ -17,6 +17,7 @@ from streamflow.log.embedded.access import Access
 from streamflow.log.embedded.cleaning import Chores
 from streamflow.log.embedded.compaction import Job
 from streamflow.log.embedded.control import LEASE, Change, LeaseRow, View
+from streamflow.log.embedded.files import LogClosed
 
 _LEASE_MS = 60_000
 _logger = logging.getLogger("streamflow.log")
@@ -80,6 +81,8 @@ class Housekeeper:
                 if loop.time() >= due:
                     due = loop.time() + self._interval
                     await self.tidy(False)
+            except LogClosed:
+                return
             except LogError as error:
                 _logger.warning("housekeeping is put off: %s", error)
                 due = loop.time() + self._interval

@@ -74,6 +74,7 @@ class MemberLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._fd = -1
         self._beats = 0
         self._guard = threading.Lock()  # a number written to a descriptor just closed could land in another file
         # Locked under another name first: nobody may find the file without its lock.
@@ -101,6 +102,9 @@ class MemberLock:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
+
+    def __del__(self) -> None:
+        self.drop()  # of a join that was cancelled half-way
 
 
 def heartbeat(path: Path) -> int | None:

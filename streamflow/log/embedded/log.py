@@ -90,11 +90,13 @@ class EmbeddedLog:
 
     async def start(self) -> None:
         await self._access.writing.call(self._database.open)
-        self._housekeeper.start()
-        if self._threads and (bell := await self._access.writing.call(self._database.listen)) is not None:
+        bell = await self._access.writing.call(self._database.listen) if self._threads else None
+        if bell is not None and bell.fileno() >= 0:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(bell.fileno(), self._rung)
             self._access.watch.trust_bells()
+        if not self._database.closed:
+            self._housekeeper.start()
 
     async def close(self) -> None:
         self._housekeeper.stop()

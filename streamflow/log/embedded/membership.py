@@ -58,7 +58,11 @@ class EmbeddedMembership:
         if self._lock is None:
             self._lock = await self._access.reading.call(MemberLock, _path(self._folder, self.member_id))
         member = MemberRow(address, dict(sorted(tasks.items())), dict(sorted(holding.items())))
-        self._know(await self._access.write(_join, self._group, self.member_id, member, self._folder))
+        try:
+            self._know(await self._access.write(_join, self._group, self.member_id, member, self._folder))
+        except files.LogClosed:
+            self.abandon()
+            raise
         if self._follower is None:
             loop = asyncio.get_running_loop()
             self._looked = loop.time()
@@ -136,7 +140,7 @@ class EmbeddedMembership:
             await watch.wait(seen, _LOOK)
             try:
                 await self._look()
-            except LogCorrupt as error:
+            except (LogCorrupt, files.LogClosed) as error:
                 self._failure = error
                 self._tell()
                 return
