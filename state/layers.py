@@ -4,12 +4,12 @@
     frozen      the part of it whose commit is on the wire
     committed   committed, as the operators left it
     cache       rows read from below, bounded; only a copy
-    sinking     committed and encoded, on its way down: a flush or a restore fills it
+    sinking     committed and on its way down: a flush fills it with pairs, a restore with rows as on disk
     base        committed, with its position
 
 The upper layers hold *pairs*, ``(value, timestamp)``, where the value is the user's object if that cannot
 change in place, else its bytes: which of the two is settled once a store. A deleted row is a `Tombstone`, a
-pair that is false, so that one truth test tells a live row. Below the cache rows are bytes as on disk.
+pair that is false, so that one truth test tells a live row. In the base rows are bytes.
 
 Layers keep their sorted keys only once somebody has scanned them, and then pay for new keys alone: a dict
 remembers the order of insertion, so the keys that are not sorted yet are its newest ones.
@@ -18,7 +18,7 @@ remembers the order of insertion, so the keys that are not sorted yet are its ne
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -29,8 +29,10 @@ Pair = tuple[Any, int]
 
 V = TypeVar("V")
 
-_CACHED_ROWS = 8_192
+_CACHED_ROWS = 1_000_000
 _CACHED_BYTES = 8 * 1024 * 1024
+ROW_OVERHEAD = 150
+"""Bytes of memory that a row takes beside its key and its value: the dict's slot, the pair, the timestamp."""
 _FEW = 32
 
 
@@ -131,30 +133,33 @@ class Layer(dict[bytes, V]):
 
 
 class Cache:
-    """Rows read last, in two generations: a full young one becomes the old one, and what was old is forgotten."""
+    """Rows read last, in two generations: a full young one becomes the old one, and what was old is forgotten.
+
+    Each generation has up to ``rows`` rows or about ``size`` bytes, which may be set anew at any time.
+    """
 
     def __init__(self, rows: int = _CACHED_ROWS, size: int = _CACHED_BYTES) -> None:
         self.young: dict[bytes, Pair] = {}
         self.old: dict[bytes, Pair] = {}
+        self.size = size
         self._rows = rows
-        self._bytes = size
         self._used = 0
 
     def keep(self, key: bytes, pair: Pair, size: int) -> None:
         """Remember a row of about ``size`` bytes."""
         self.young[key] = pair
         self._used += size
-        if len(self.young) >= self._rows or self._used >= self._bytes:
+        if len(self.young) >= self._rows or self._used >= self.size:
             self._turn()
 
     def take_over(self, rows: Layer[Pair], row_bytes: int) -> None:
         """Rows that leave a layer above: the newest are kept, older knowledge about any of them is dropped."""
-        room = min(self._rows, self._bytes // max(row_bytes, 1))
+        room = min(self._rows, self.size // max(row_bytes, 1))
         if len(rows) > room:
             self.clear()
         self.young.update(islice(reversed(rows.items()), room))
         self._used += min(len(rows), room) * row_bytes
-        if len(self.young) >= self._rows or self._used >= self._bytes:
+        if len(self.young) >= self._rows or self._used >= self.size:
             self._turn()
 
     def clear(self) -> None:
@@ -171,17 +176,27 @@ class Cache:
 
 
 class Layers:
-    """All layers of one store over its base; ``encode`` and ``decode`` go between a pair and a row of the base."""
+    """All layers of one store over its base; ``encode`` and ``decode`` go between a pair and a row of the base.
 
-    def __init__(self, base: Base, encode: Callable[[Pair], bytes | None], decode: Callable[[bytes], Pair]) -> None:
+    ``room`` gives the bytes that the cache may take just now.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        encode: Callable[[Pair], bytes | None],
+        decode: Callable[[bytes], Pair],
+        room: Callable[[], int] = lambda: 2 * _CACHED_BYTES,
+    ) -> None:
         self.base = base
         self.encode = encode
         self.decode = decode
         self.overlay: Layer[Pair] = Layer()
         self.frozen: Layer[Pair] = Layer()
         self.committed: Layer[Pair] = Layer()
-        self.sinking: Layer[bytes | None] = Layer()
+        self.sinking: Layer[Pair | bytes | None] = Layer()
         self.cache = Cache()
+        self._room = room
 
     def below_overlay(self) -> Callable[[bytes], Pair | None]:
         """A function that finds a live row which the overlay does not know."""
@@ -203,15 +218,22 @@ class Layers:
 
         return find
 
+    def above_sinking(self) -> Callable[[bytes], Pair | None]:
+        """The same for a row that is known not to be further down than the committed layer."""
+        in_frozen, in_committed = self.frozen.get, self.committed.get
+
+        def find(key: bytes) -> Pair | None:
+            pair = in_frozen(key)
+            if pair is None:
+                pair = in_committed(key)
+            return pair if pair else None
+
+        return find
+
     def committed_row(self, key: bytes) -> Pair | None:
         """A live row as of the last commit; leaves the cache to the task."""
         pair = self.committed.get(key)
-        if pair is not None:
-            return pair or None
-        row = self.sinking.get(key, _MISSING)
-        if row is _MISSING:
-            row = self.base.get(key)
-        return None if row is None else self.decode(row)
+        return self._below_cache(key)[0] or None if pair is None else pair or None
 
     def scan(
         self, low: bytes, high: bytes | None, reverse: bool = False, *, committed_only: bool = False
@@ -248,26 +270,45 @@ class Layers:
         self.committed.update(self.frozen)
         self.frozen.clear()
 
+    def commit_overlay(self) -> None:
+        """All rows of the overlay are committed; nothing may be frozen."""
+        self.committed.update(self.overlay)
+        self.overlay.clear()
+
     def drop(self) -> None:
         """Forget all that is not committed."""
         self.overlay.clear()
         self.frozen.clear()
 
     def sink(self, row_bytes: int) -> None:
-        """Encode the committed layer and let it sink; its objects stay at hand in the cache."""
+        """Let the committed layer sink; its rows stay at hand in the cache."""
         if self.committed:
-            encode = self.encode
-            self.sinking.update([(key, encode(pair)) for key, pair in self.committed.items()])
+            self.sinking.update(self.committed)
+            self.cache.size = self._room() // 2
             self.cache.take_over(self.committed, row_bytes)
             self.committed.clear()
 
+    def on_disk(self, keys: Iterable[bytes]) -> list[tuple[bytes, bytes | None]]:
+        """Sinking rows as the base is to have them."""
+        sinking, encode = self.sinking, self.encode
+        return [
+            (key, row if row is None or row.__class__ is bytes else encode(row))  # type: ignore[arg-type]
+            for key, row in ((key, sinking[key]) for key in keys)
+        ]
+
     def _load(self, key: bytes) -> Pair:
+        pair, size = self._below_cache(key)
+        self.cache.keep(key, pair, len(key) + size + ROW_OVERHEAD)
+        return pair
+
+    def _below_cache(self, key: bytes) -> tuple[Pair, int]:
+        """A row of the sinking layer or the base, and about how many bytes it has."""
         row = self.sinking.get(key, _MISSING)
         if row is _MISSING:
             row = self.base.get(key)
-        pair = GONE if row is None else self.decode(row)
-        self.cache.keep(key, pair, len(key) + (0 if row is None else len(row)))
-        return pair
+        if row.__class__ is bytes:
+            return self.decode(row), len(row)
+        return (GONE if row is None else row), 0
 
 
 def _merged(

@@ -17,15 +17,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamflow.clock import Clock
-from streamflow.errors import StateError, StreamflowError
+from streamflow.errors import StateError, StoreCorrupt, StreamflowError
 from streamflow.log.batch import records
 from streamflow.log.contract import Log, Offsets, Session
 from streamflow.plan import Plan, SubTopology, task_name
 from streamflow.record import TopicPartition
+from streamflow.runtime import fingerprint
 from streamflow.runtime.commit import Ledger, flat
 from streamflow.runtime.stores import OpenStore
 from streamflow.runtime.task import Rules, Task
-from streamflow.state.meta import Meta
+from streamflow.state.keys import META_KEY
+from streamflow.state.meta import Meta, decode
 from streamflow.state.spec import StoreSpec
 from streamflow.state.store import Store
 from streamflow.topic import TopicInfo
@@ -77,8 +79,22 @@ class Place:
                 store.flush(now_ms)
             except StateError as error:
                 logger.warning("%s: store %s was not written down: %s", self.name, store.spec.name, error)
-            store.close()
+        self.shut()
+
+    def shut(self) -> None:
+        """Close every store as it is. It is opened anew, and looked at anew, by the next recovery."""
+        for store in self.stores.values():
+            try:
+                store.close()
+            except StateError as error:
+                logger.warning("%s: store %s was not closed well: %s", self.name, store.spec.name, error)
         self.stores.clear()
+
+    def damage(self, error: StoreCorrupt) -> None:
+        """Shut everything; what the error speaks of (all, if it does not say) must not be opened again as it is."""
+        spoken_of = [name for name, store in self.stores.items() if store.path and store.path in str(error)]
+        self.damaged.update(dict.fromkeys(spoken_of or self.stores, str(error)))
+        self.shut()
 
 
 async def recover(
@@ -97,8 +113,10 @@ async def recover(
             place.stores[spec.name] = await _opened(place, spec, incarnation, offsets, group, log, open_store)
     for store in place.stores.values():
         store.drop()
+    await _look_ahead(place, ends, log)
     await _restore(place, {tp: ends[tp] for tp in changelogs.values()}, log, clock)  # R3
     meta = _newest(place)
+    fingerprint.refuse_change(place.sub, meta)
     if meta is not None:
         for name in changelogs:
             place.stores[name].adopt(meta)
@@ -115,6 +133,7 @@ async def recover(
         keeper=min(changelogs, default=None),
         incarnations={name: topics[changelog.topic].id for name, changelog in changelogs.items()},
         committed=task.positions(),
+        fingerprint=fingerprint.written(place.sub),
     )
 
 
@@ -122,13 +141,39 @@ async def _opened(
     place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, group: str, log: Log, open_store: OpenStore
 ) -> Store:
     """Open a store; one that knows a commit which the log does not know is of another life and is made anew."""
-    store = open_store(place, spec, incarnation, offsets, place.damaged.pop(spec.name, None))
+    store = open_store(place, spec, incarnation, offsets, place.damaged.get(spec.name))
+    place.damaged.pop(spec.name, None)
     meta = store.meta
-    if meta is not None and meta.commit_seq and spec.name in place.sub.changelogs:
-        if await log.commit_id(group, place.name, meta.commit_seq) != meta.commit_id:
-            store.close()
-            store = open_store(place, spec, incarnation, offsets, f"its commit {meta.commit_seq} is not in the log")
-    return store
+    try:
+        fingerprint.refuse_change(place.sub, meta)
+        if meta is None or not meta.commit_seq or spec.name not in place.sub.changelogs:
+            return store
+        if await log.commit_id(group, place.name, meta.commit_seq) == meta.commit_id:
+            return store
+    except BaseException:
+        store.close()  # nobody else knows yet that it is open
+        raise
+    store.close()
+    return open_store(place, spec, incarnation, offsets, f"its commit {meta.commit_seq} is not in the log")
+
+
+async def _look_ahead(place: Place, ends: Mapping[TopicPartition, Offsets], log: Log) -> None:
+    """See that the script can read what the changelogs hold before anything of it is put into a store.
+
+    The meta record of the newest commit is the last record of a changelog. Where it is not to be found so, the
+    same question is asked after the restore.
+    """
+    last = {
+        tp: ends[tp].end - 1
+        for name, tp in place.changelogs().items()
+        if place.stores[name].position < ends[tp].end and ends[tp].start < ends[tp].end
+    }
+    if not last:
+        return
+    for got in (await log.fetch(last, max_bytes=RESTORE_BYTES, max_wait=0.0)).values():
+        newest = [record for batch in got.batches[-1:] for record in records(batch) if record.key == META_KEY]
+        if newest:
+            fingerprint.refuse_change(place.sub, decode(newest[-1].value))
 
 
 async def _restore(place: Place, ends: Mapping[TopicPartition, Offsets], log: Log, clock: Clock) -> None:
@@ -167,7 +212,6 @@ def _first(place: Place, plan: Plan, topics: Mapping[str, TopicInfo]) -> Meta | 
         changelog=changelog,
         partition=place.partition,
         incarnation=topics[changelog].id,
-        fingerprint=place.sub.fingerprint,
     )
 
 

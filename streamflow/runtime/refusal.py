@@ -7,6 +7,7 @@ record as it came, byte for byte, written in the same transaction as its offset.
 
 from __future__ import annotations
 
+import logging
 import traceback
 from typing import Any
 
@@ -14,6 +15,8 @@ from streamflow.errors import RecordError
 from streamflow.record import TopicPartition
 from streamflow.runtime.context import Context
 from streamflow.settings import Answer, Policy
+
+logger = logging.getLogger("streamflow.worker")
 
 HEADER_PREFIX = "__streams.errors."
 """Kafka Streams' names for dead letter headers (KIP-1034)."""
@@ -25,16 +28,22 @@ ADVICE = {
 
 
 def ask(policy: Policy, context: Context, error: Exception) -> Answer:
-    """The policy's answer; anything but the three words is `fail`."""
-    answer = policy(context, error) if callable(policy) else policy
+    """The policy's answer; anything but the three words is `fail`, and so is a policy that raises itself."""
+    if not callable(policy):
+        return policy
+    try:
+        answer = policy(context, error)
+    except Exception:
+        logger.exception("the function that decides about failed records raised itself; the answer is 'fail'")
+        return "fail"
     return answer if answer in ("skip", "dead_letter") else "fail"
 
 
 def record_error(kind: str, step: str, tp: TopicPartition, record: Any, error: Exception) -> RecordError:
     """The error that names everything a person needs to find the record."""
-    what = "could not be read" if kind == "deserialize" else f"made step {step!r} raise {type(error).__name__}"
+    what = f"could not be read by step {step!r}" if kind == "deserialize" else f"made step {step!r} raise {type(error).__name__}"
     message = (
-        f"{tp.topic!r} partition {tp.partition} offset {record.offset} (key {_shown(record.key)}) {what}: {error}; "
+        f"{tp.topic!r} partition {tp.partition} offset {record.offset} (key {_shown(record.key)}) {what}: {_said(error)}; "
         f"nothing of it was committed: {ADVICE[kind]}"
     )
     return RecordError(
@@ -47,14 +56,23 @@ def dead_letter_headers(tp: TopicPartition, record: Any, step: str, error: Excep
     trace = "".join(traceback.format_exception(error))
     reason = {
         "exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": str(error),
+        "message": _said(error),
         "stacktrace": trace[-8000:],
         "topic": tp.topic,
         "partition": str(tp.partition),
         "offset": str(record.offset),
         "step": step,
     }
-    return [*record.headers, *((HEADER_PREFIX + name, text.encode()) for name, text in reason.items())]
+    told = [(HEADER_PREFIX + name, text.encode(errors="backslashreplace")) for name, text in reason.items()]
+    return [*record.headers, *told]
+
+
+def _said(error: Exception) -> str:
+    """An error's own words; one that cannot even say them is no reason to fail once more."""
+    try:
+        return str(error)
+    except Exception:
+        return f"{type(error).__name__}, whose text cannot be had"
 
 
 def _shown(key: bytes | None) -> str:

@@ -2,7 +2,10 @@
 
     free task --claim--> restoring --recover--> running --revoked--> closed, released
                              ^                     |
-                             +---- doubt, fenced --+   (only while still a member: rule R0)
+                             +---- doubt, fenced --+
+
+Every recovery begins by asking the group (rule R0): a worker that was put out, or passed over, must not fence the
+rightful owner. Such a task is let go instead; if it is still meant for this worker, it is claimed like any other.
 
 Restores run beside each other and beside the running tasks; nothing waits for them.
 """
@@ -15,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streamflow.clock import Clock
-from streamflow.errors import LogUnavailable, OffsetOutOfRange
+from streamflow.errors import LogUnavailable, OffsetOutOfRange, StateError, StoreCorrupt, StoreStalled
 from streamflow.log.contract import Assignment, Log, Membership
 from streamflow.plan import Plan, SubTopology, task_name
 from streamflow.runtime.commit import Ledger
@@ -31,17 +34,26 @@ BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 @dataclass
 class Held:
-    """One task of this worker. Exactly one of ``task`` (running) and ``recovery`` (restoring) is there."""
+    """One task of this worker. Exactly one of ``task`` (running) and ``recovery`` (restoring) is there.
+
+    ``slice`` is how many records it may process in one go, found out by how long they take. ``careful`` says that its
+    records are looked at one by one until the next commit, because one of them has had huge effects.
+    """
 
     place: Place
-    recovery: asyncio.Task[tuple[Task, Ledger]] | None = None
+    recovery: asyncio.Task[tuple[Task, Ledger] | None] | None = None
     task: Task | None = None
     ledger: Ledger | None = None
+    slice: int = 1
+    careful: bool = False
 
 
 @dataclass
 class Roster:
-    """Everything this worker holds, by task name."""
+    """Everything this worker holds, by task name. ``owed`` are tasks that were closed and not yet let go of.
+
+    ``patience`` in seconds is how long a store may refuse to be written before that is an error.
+    """
 
     plan: Plan
     group: str
@@ -52,7 +64,9 @@ class Roster:
     open_store: OpenStore
     stats: Stats
     wake: Callable[[], None]
+    patience: float = 60.0
     held: dict[str, Held] = field(default_factory=dict[str, Held])
+    owed: set[str] = field(default_factory=set[str])
 
     def all_tasks(self) -> dict[str, tuple[SubTopology, int]]:
         """Every task of the plan."""
@@ -66,18 +80,21 @@ class Roster:
         """The tasks that do not process yet."""
         return [held for held in self.held.values() if held.task is None]
 
-    async def take(self, assignment: Assignment) -> None:
-        """Claim what is free and not held yet, and begin its recovery."""
-        wanted = assignment.free - self.held.keys()
+    async def take(self, assignment: Assignment) -> bool:
+        """Claim what is free and not held yet, and begin its recovery. False if not all of it was had."""
+        wanted = frozenset(assignment.free - self.held.keys())
         if not wanted:
-            return
+            return True
         every = self.all_tasks()
-        for name in sorted(await self.membership.claim(frozenset(wanted))):
+        had = await self.membership.claim(wanted)
+        for name in sorted(had):
             sub, partition = every[name]
             place = Place(sub, partition, self.log.session(self.group, name))
             place.undo = [] if self.rules.takes_back else None
+            self.owed.discard(name)
             self.held[name] = Held(place)
             self.recover(self.held[name])
+        return had == wanted
 
     def recover(self, held: Held, delay: float = 0.0) -> None:
         """Drop what is not committed and go through recovery; the stores stay open."""
@@ -89,13 +106,22 @@ class Roster:
         held.recovery = asyncio.get_running_loop().create_task(self._recover(held.place, delay))
         held.recovery.add_done_callback(lambda _: self.wake())
 
-    def start_recovered(self) -> None:
-        """Let tasks run whose recovery is over. Raises what a recovery could not get over."""
-        for held in self.held.values():
-            if held.recovery is not None and held.recovery.done():
-                held.task, held.ledger = held.recovery.result()
-                held.recovery = None
-                logger.info("task %s runs", held.place.name)
+    def start_recovered(self) -> list[str]:
+        """Let tasks run whose recovery is over; gives those that turned out to be no longer ours.
+
+        Raises what a recovery could not get over.
+        """
+        lost: list[str] = []
+        for name, held in self.held.items():
+            if held.recovery is None or not held.recovery.done():
+                continue
+            if (found := held.recovery.result()) is None:
+                lost.append(name)
+                continue
+            held.task, held.ledger = found
+            held.recovery = None
+            logger.info("task %s runs", name)
+        return lost
 
     async def close(self, names: list[str]) -> None:
         """Write down and close tasks, whatever their state. What is not committed is dropped."""
@@ -110,23 +136,47 @@ class Roster:
             held.place.close(self.clock.now_ms())
 
     async def let_go(self, names: list[str]) -> None:
-        """Close tasks and tell the group, so that their next owner may start them."""
+        """Close tasks and tell the group, so that their next owner may start them. May raise with the group not told."""
+        self.owed.update(names)
         await self.close(names)
-        await self.membership.release(frozenset(names))
+        await self.settle_debts()
+
+    async def settle_debts(self) -> None:
+        """Tell the group about every task that was closed and that it still takes for ours."""
+        if self.owed:
+            await self.membership.release(frozenset(self.owed))
+            self.owed.clear()
 
     def _keep(self, task: Task) -> None:
         self.stats.keep(task.name, task.processed, task.drops)
 
-    async def _recover(self, place: Place, delay: float) -> tuple[Task, Ledger]:
-        """Recover, asking again while the log cannot be had."""
-        if delay:
-            await asyncio.sleep(delay)
-        attempt = 0
+    async def _recover(self, place: Place, delay: float) -> tuple[Task, Ledger] | None:
+        """Recover, asking again while log or disk cannot be had; None when the group says that it is not ours (R0)."""
+        await asyncio.sleep(delay)
+        attempt, least, since = 0, -1, self.clock.monotonic()
+        why: Exception
         while True:
             try:
+                if not await self.membership.confirm():
+                    logger.warning("task %s was taken over by another worker; it is let go", place.name)
+                    return None
                 return await recover(place, self.plan, self.group, self.log, self.rules, self.clock, self.open_store)
-            except (LogUnavailable, OffsetOutOfRange) as error:
-                wait = BACKOFF[min(attempt, len(BACKOFF) - 1)]
-                attempt += 1
-                logger.warning("task %s cannot recover yet (%s); trying again in %.2g s", place.name, error, wait)
-                await asyncio.sleep(wait)
+            except LogUnavailable as error:
+                why = error
+            except OffsetOutOfRange as error:
+                why = error
+                place.shut()  # what was believed of the stores is to be looked at anew
+            except StoreCorrupt as error:
+                why = error
+                place.damage(error)
+            except StoreStalled as error:
+                why = error
+                place.shut()  # a RocksDB that met a full disk takes no more writes before it is opened again
+                if place.progress.left != least:  # it got further than the last time
+                    least, since = place.progress.left, self.clock.monotonic()
+                if self.clock.monotonic() - since > self.patience:
+                    raise StateError(f"{error}; gave up after {self.patience:g} s") from error
+            wait = BACKOFF[min(attempt, len(BACKOFF) - 1)]
+            attempt += 1
+            logger.warning("task %s cannot recover yet (%s); trying again in %.2g s", place.name, why, wait)
+            await asyncio.sleep(wait)

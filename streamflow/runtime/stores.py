@@ -10,6 +10,9 @@ from streamflow.clock import Clock
 from streamflow.log.contract import Offsets
 from streamflow.runtime.stats import Stats
 from streamflow.state.budget import Budget
+from streamflow.state.contract import Base
+from streamflow.state.keys import segment_length
+from streamflow.state.meta import decode
 from streamflow.state.open import Expectation, directory, move_aside, open_base
 from streamflow.state.spec import StoreSpec
 from streamflow.state.store import Store
@@ -41,14 +44,17 @@ class DiskStores:
         self._clock = clock
         self._stats = stats
         self._budget = budget or Budget()
+        self._opened: dict[Path, Path] = {}
 
     def __call__(
         self, place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, rejected: str | None = None
     ) -> Store:
         """See `OpenStore`. Raises `StateError` when the disk is at fault."""
         path = directory(self._state_dir, self._app_id, place.name, spec.name)
-        if rejected is not None and path.exists():
-            move_aside(path)
+        # It may have been opened beside that one, which a frozen former owner holds.
+        last = self._opened.get(path, path)
+        if rejected is not None and last.exists():
+            move_aside(last)
             self._tell(place, spec, rejected)
         expect = Expectation(
             app_id=self._app_id,
@@ -61,8 +67,13 @@ class DiskStores:
             log_end=offsets.end,
         )
         base, reason = open_base(spec.base, path, expect, self._budget)
+        if reason is None and (reason := _laid_otherwise(base, spec)) is not None:
+            base.close()
+            move_aside(base.path)
+            base, _ = open_base(spec.base, path, expect, self._budget)
         if reason is not None:
             self._tell(place, spec, reason)
+        self._opened[path] = Path(base.path)
         return Store(spec, base, undo=place.undo)
 
     def holding(self) -> dict[str, int]:
@@ -73,3 +84,15 @@ class DiskStores:
     def _tell(self, place: Place, spec: StoreSpec, reason: str) -> None:
         self._stats.stores_rebuilt += 1
         logger.warning("store %s of task %s is restored from its changelog: %s", spec.name, place.name, reason)
+
+
+def _laid_otherwise(base: Base, spec: StoreSpec) -> str | None:
+    """Why the rows on disk would not be found: those of windows lie by a length that follows from the retention.
+
+    The changelog knows nothing of that, so such a store is restored, not refused.
+    """
+    record = base.meta() if spec.kind == "window" else None
+    laid = decode(record).segment_ms if record is not None else 0
+    if laid in (0, segment_length(spec.retention_ms)):
+        return None
+    return f"its windows lie in segments of {laid} ms, and its retention of {spec.retention_ms} ms wants others"

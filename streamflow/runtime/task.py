@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from streamflow.clock import Clock
-from streamflow.errors import SerdeError
+from streamflow.errors import SerdeError, StoreCorrupt, StoreStalled, StoreUnavailable, StreamflowError
 from streamflow.fuse import Entry, fuse, step_of
 from streamflow.log.contract import Fetched
 from streamflow.operators.contract import StreamTime
@@ -28,7 +28,8 @@ from streamflow.settings import Policy, Settings
 from streamflow.state.layers import rollback
 from streamflow.state.store import Store
 
-FOREVER = 1 << 62
+FOREVER = (1 << 63) - 1  # the last time there is; no record is later
+_NO_FAULT_OF_THE_RECORD = (MissingTopic, StoreCorrupt, StoreStalled, StoreUnavailable)
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,17 @@ class Rules:
         return self.on_deserialize_error != "fail" or self.on_process_error != "fail"
 
 
+class Oversized(Exception):
+    """One record had effects that no commit should hold."""
+
+
 class Task:
     """Runs one sub-topology over one partition of each of its topics.
 
     ``stores`` are open and restored. ``stream_times`` are those of the last commit. Call `start` per input, then
     `add` and `process` in turn. Raises `RecordError` when a record is refused under the policy ``fail``.
+
+    A task that raised or was told to `forget` is ``over``: it holds nothing that could be committed.
     """
 
     def __init__(
@@ -81,8 +88,10 @@ class Task:
         self.context = Context()
         self.outbox = Outbox(partitions, partition)
         self.undo = undo
+        self.over = False
         self.processed = 0
         self.drops: dict[tuple[str, str], int] = {}
+        self._most: int | None = None
         self._rules = rules
         self._clock = clock
         self._times = {name: StreamTime(now) for name, now in stream_times.items()}
@@ -129,15 +138,23 @@ class Task:
         """Buffer what was fetched from the position ``inputs[tp].fetched``."""
         self.inputs[tp].add(fetched)
 
-    def process(self, limit: int) -> int:
+    def process(self, limit: int, most: int | None = None) -> int:
         """Process up to ``limit`` buffered records, oldest first over all inputs; gives how many were.
 
         With several inputs it stops as soon as one of them has nothing at hand but is known to have more in the
-        log: what comes from there could be older than what the others have.
+        log: what comes from there could be older than what the others have. ``most`` bytes are what one record may
+        leave for the commit, if that is to be looked at after each of them.
         """
+        if self.over:
+            raise StreamflowError(f"task {self.name} has failed and takes no more records; it has to begin anew")
+        self._most = most
         done = 0
-        while done < limit and (found := self._oldest()) is not None:
-            done += self._run(*found, limit - done)
+        try:
+            while done < limit and (found := self._oldest()) is not None:
+                done += self._run(*found, limit - done)
+        except BaseException:
+            self.forget()
+            raise
         self.processed += done
         return done
 
@@ -169,7 +186,7 @@ class Task:
 
     def _run(self, source: Input, bound: int, limit: int) -> int:
         """Process records of one input while they are not newer than ``bound``."""
-        if len(source.entries) > 1 or source.times:
+        if len(source.entries) > 1 or source.times or self._most is not None:
             return self._run_slowly(source, bound, limit)
         context = self.context
         context.topic, context.partition = source.tp
@@ -232,12 +249,15 @@ class Task:
         try:
             if time < 0:
                 raise SerdeError(f"its timestamp is {time}, and times before 1970 are refused")
+            before = 0 if self._most is None else self.uncommitted
             for entry in source.entries:
                 kind, step = "deserialize", entry.step
                 key = record.key if entry.key is None else entry.key(record.key)
                 value = record.value if entry.value is None else entry.value(record.value)
                 kind = "process"
                 entry.process(key, value, time)
+            if self._most is not None and (grown := self.uncommitted - before) > self._most:
+                raise Oversized(f"what came of it takes {grown >> 20} MiB, more than the {self._most >> 20} MiB of a commit")
         except Exception as error:
             self._refuse(kind, source, record, step, error)
 
@@ -261,11 +281,15 @@ class Task:
                 time = of_user(key, entry.read_value(record.value), context)
                 if isinstance(time, datetime):
                     time = round(time.timestamp() * 1000)
+                if time is None:
+                    return None
+                at = int(time)
             except Exception as error:
                 return error
-            if time is not None and time > context.partition_time:
-                context.partition_time = time
-            return None if time is None else int(time)
+            if at > FOREVER:
+                return SerdeError(f"its time is {at}, and milliseconds since 1970 end at {FOREVER}")
+            context.partition_time = max(context.partition_time, at)
+            return at
 
         return extract
 
@@ -276,7 +300,7 @@ class Task:
 
     def _refuse(self, kind: str, source: Input, record: Any, entry_step: str, error: Exception) -> None:
         """Follow the policy for a record that failed; what it did before it failed is taken back."""
-        if isinstance(error, MissingTopic):
+        if isinstance(error, _NO_FAULT_OF_THE_RECORD):
             raise error
         step = step_of(error.__traceback__, entry_step) if kind == "process" else entry_step
         rules = self._rules
@@ -298,7 +322,7 @@ class Task:
     @property
     def uncommitted(self) -> int:
         """A rough size in bytes of what waits for the commit."""
-        return sum(store.uncommitted_bytes for store in self.stores.values()) + 200 * len(self.outbox)
+        return sum(store.uncommitted_bytes for store in self.stores.values()) + self.outbox.size()
 
     def positions(self) -> dict[TopicPartition, int]:
         """The next offset of every input."""
@@ -310,6 +334,7 @@ class Task:
 
     def forget(self) -> None:
         """Drop everything that is not committed; the task is of no further use."""
+        self.over = True
         self.outbox.clear()
         for store in self.stores.values():
             store.drop()

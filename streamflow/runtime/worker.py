@@ -8,6 +8,9 @@ overlap; whole batches pass between awaits, never single records.
 When to commit: ``commit_interval`` is the longest a record waits. When every
 input is drained there is nothing better to do, so the commit comes at once,
 though not more often than every 10 ms nor than the last one took.
+
+A log that cannot be had for now stops nothing: the turn is taken again a moment
+later. Whatever else is raised ends the worker, in order.
 """
 
 from __future__ import annotations
@@ -15,45 +18,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from typing import Any
 
 from streamflow.clock import Clock
-from streamflow.errors import OffsetOutOfRange, RecordError, StoreCorrupt, StoreStalled, StreamflowError
+from streamflow.errors import LogError, LogUnavailable, OffsetOutOfRange, StoreCorrupt, StreamflowError
 from streamflow.log.contract import Assignment, Committed, Fenced, Fetched, Log, Membership, Outcome, Rejected
 from streamflow.plan import Plan
 from streamflow.record import TopicPartition
 from streamflow.runtime.commit import Ledger, Round, commit_all, prepare
 from streamflow.runtime.outbox import MissingTopic
+from streamflow.runtime.pace import Pace
 from streamflow.runtime.roster import Held, Roster
 from streamflow.runtime.stats import Stats
 from streamflow.runtime.stores import OpenStore
 from streamflow.runtime.task import Rules, Task
-from streamflow.settings import Settings
+from streamflow.runtime.upkeep import Upkeep
+
+__all__ = ["Pace", "Worker"]
 
 logger = logging.getLogger("streamflow.worker")
 
-SLICE = 2_000  # records of one task between two looks at the loop: some 5 to 10 ms
+SLICE = 2_000  # records of one task between two looks at the loop, at most
+SLICE_SECONDS = 0.010  # and about this long, for the group takes a loop that does not turn for hung
 FETCH_BYTES = 4 << 20
 BUFFER_BYTES = 4 << 20  # of one input; a partition with more is not fetched until it has less
+BUFFERS_BYTES = 64 << 20  # of all inputs; then only those that have nothing are fetched
 FETCH_WAIT = 0.5
 SMALLEST_INTERVAL = 0.010
-PURGE_INTERVAL = 30.0
-FENCED_BACKOFF = 0.2
+AGAIN = 0.2  # seconds until what failed for now is tried again
+QUIET = 5.0  # seconds between two log lines about the same trouble
 
-
-@dataclass(frozen=True)
-class Pace:
-    """How often a worker commits and writes down, and how much may wait."""
-
-    commit_interval: float = 0.1
-    uncommitted_bytes: int = 64 << 20
-    write_behind: float = 2.0
-    write_behind_bytes: int = 64 << 20
-
-    @staticmethod
-    def of(settings: Settings) -> Pace:
-        """The pace that an application's settings say."""
-        return Pace(commit_interval=settings.commit_interval_ms / 1000)
+Running = list[tuple[Held, Task, Ledger]]
 
 
 class Worker:
@@ -86,8 +81,18 @@ class Worker:
         self.stats = stats or Stats()
         self.membership: Membership = log.membership(plan.app_id)
         self.roster = Roster(
-            plan, plan.app_id, log, self.membership, rules, clock, open_store, self.stats, lambda: self._wake.set()
+            plan,
+            plan.app_id,
+            log,
+            self.membership,
+            rules,
+            clock,
+            open_store,
+            self.stats,
+            lambda: self._wake.set(),
+            pace.patience,
         )
+        self.upkeep = Upkeep(plan, log, self.roster, clock, pace)
         self._on_state_change = on_state_change
         self._state = "CREATED"
         self._holding = dict(holding or {})
@@ -99,8 +104,10 @@ class Worker:
         self._asked: Mapping[TopicPartition, int] = {}
         self._last_commit = 0.0
         self._commit_took = 0.0
-        self._written: dict[str, float] = {}
-        self._last_purge = 0.0
+        self._first = 0
+        self._watching: asyncio.Task[None] | None = None
+        self._group_again = 0.0
+        self._said: dict[str, float] = {}
 
     # --- from outside
 
@@ -111,19 +118,24 @@ class Worker:
 
     async def run(self) -> None:
         """Join the group and work until `stop`. Raises what it could not get over, after an orderly end."""
-        self.stats.started = self._last_purge = self.clock.monotonic()
-        await self._join()
-        watching = asyncio.get_running_loop().create_task(self._watch())
+        self.stats.started = self.clock.monotonic()
         try:
             while not self._stopping:
-                await self._turn()
+                try:
+                    await self._turn()
+                except LogUnavailable as error:
+                    self._say("trying again: %s", error)
+                    await asyncio.sleep(AGAIN)
             await self._commit(self.roster.running())
         finally:
             self.state = "STOPPING"
-            watching.cancel()
-            await asyncio.gather(watching, self._drop_fetch(), return_exceptions=True)
+            await self._drop(self._watching)
+            await self._drop(self._fetching)
             await self.roster.close(list(self.roster.held))
-            await self.membership.leave()
+            try:
+                await self.membership.leave()
+            except LogError as error:  # the others find out by themselves
+                logger.warning("the group was not told that this worker leaves: %s", error)
             self.state = "STOPPED"
 
     @property
@@ -148,40 +160,66 @@ class Worker:
     # --- the loop
 
     async def _turn(self) -> None:
-        assignment = self.membership.assignment()
-        if assignment != self._seen:
-            await self._rebalance(assignment)
-        self.roster.start_recovered()
+        await self._follow_group()
         running = self.roster.running()
         self.state = "RUNNING" if len(running) == len(self.roster.held) else "RESTORING"
-        self._take_fetched()
-        self._ask(running)
-        progress = 0
-        for held, task, _ in running:
-            progress += await self._process(held, task)
+        await self._take_fetched()
+        await self._ask(self.roster.running())
+        progress = 0 if self.upkeep.congested else await self._process(self.roster.running())
+        # Asked anew: a task that failed in this turn has forgotten what it did, but not how far it came.
+        running = self.roster.running()
         if self._commit_due(running):
             await self._commit(running)
-        self._write_down()
-        await self._purge()
+        if (broken := self.upkeep.write_down()) is not None:
+            self._rebuild(*broken)
+        await self.upkeep.purge()
         if progress:
             await asyncio.sleep(0)
         else:
-            await self._wait(running)
+            await self._wait(self.roster.running())
 
-    async def _process(self, held: Held, task: Task) -> int:
-        if self._paused(held):
-            return 0
+    async def _process(self, running: Running) -> int:
+        """A slice of every task, beginning with another each time; gives how many records (or failures) there were."""
+        most = self.pace.uncommitted_bytes
+        room = most - sum(task.uncommitted for _, task, _ in running)
+        seconds = min(SLICE_SECONDS, self.pace.commit_interval / max(1, len(running)))
+        self._first = first = (self._first + 1) % max(1, len(running))
+        progress = 0
+        for held, task, _ in running[first:] + running[:first]:
+            if room < 0:
+                break  # to be committed first
+            before = task.uncommitted
+            progress += await self._slice(held, task, seconds)
+            grown = task.uncommitted - before
+            room -= grown
+            if grown > most and not held.careful and held.task is task:
+                logger.warning("task %s: a record has effects of some %d MiB; looking which", task.name, grown >> 20)
+                held.careful = True
+                self.roster.recover(held)
+        return progress
+
+    async def _slice(self, held: Held, task: Task, seconds: float) -> int:
+        limit = min(held.slice, SLICE)
+        begun = self.clock.monotonic()
         try:
-            return task.process(SLICE)
+            done = task.process(limit, self.pace.uncommitted_bytes if held.careful else None)
         except MissingTopic as missing:
-            await self._make(missing)
-        except StoreCorrupt as error:
-            await self._rebuild(held, error)
+            try:
+                await self._make(missing)
+            finally:
+                self.roster.recover(held)
             return 1
-        self.roster.recover(held)
-        return 1
+        except StoreCorrupt as error:
+            self._rebuild(held, error)
+            return 1
+        took = self.clock.monotonic() - begun
+        if took > 2 * seconds:
+            held.slice = max(1, int(done * seconds / took))
+        elif done == limit and took < seconds / 2:
+            held.slice = min(SLICE, 2 * limit)
+        return done
 
-    async def _wait(self, running: list[tuple[Held, Task, Ledger]]) -> None:
+    async def _wait(self, running: Running) -> None:
         """Until a fetch brings something, a commit is due, or somebody wakes us."""
         due = self.pace.commit_interval
         if any(task.uncommitted or task.positions() != ledger.committed for _, task, ledger in running):
@@ -195,23 +233,25 @@ class Worker:
 
     # --- reading
 
-    def _ask(self, running: list[tuple[Held, Task, Ledger]]) -> None:
-        """Keep one fetch under way for all inputs that have room."""
+    async def _ask(self, running: Running) -> None:
+        """Keep one fetch under way for all inputs that have room; one that has nothing waits for no fetch of others."""
+        sources = {tp: source for _, task, _ in running for tp, source in task.inputs.items()}
         if self._fetching is not None:
-            return
-        positions = {
-            tp: source.fetched
-            for held, task, _ in running
-            for tp, source in task.inputs.items()
-            if source.buffered < BUFFER_BYTES
-        }
+            asked = self._asked
+            if all(asked.get(tp) == s.fetched or s.has_next or s.buffered for tp, s in sources.items()):
+                return
+            await self._drop(self._fetching)
+            self._fetching = None
+        full = sum(source.buffered for source in sources.values()) >= BUFFERS_BYTES
+        room = 1 if full else BUFFER_BYTES
+        positions = {tp: source.fetched for tp, source in sources.items() if source.buffered < room}
         if positions:
             self._asked = positions
             fetch = self.log.fetch(positions, max_bytes=FETCH_BYTES, max_wait=FETCH_WAIT)
             self._fetching = asyncio.get_running_loop().create_task(fetch)
             self._fetching.add_done_callback(lambda _: self._wake.set())
 
-    def _take_fetched(self) -> None:
+    async def _take_fetched(self) -> None:
         """Hand over what the fetch brought; what was asked by a task that is gone or began anew is dropped."""
         if self._fetching is None or not self._fetching.done():
             return
@@ -219,7 +259,8 @@ class Worker:
         try:
             found = fetching.result()
         except OffsetOutOfRange as error:
-            raise StreamflowError(f"{error}; run `streamflow reset` to choose where to go on") from error
+            await self._out_of_range(error)
+            return
         inputs = {tp: (task, source) for _, task, _ in self.roster.running() for tp, source in task.inputs.items()}
         for tp, fetched in found.items():
             task, source = inputs.get(tp, (None, None))
@@ -227,25 +268,36 @@ class Worker:
                 self.stats.bytes_in += sum(map(len, fetched.batches))
                 task.add(tp, fetched)
 
-    async def _drop_fetch(self) -> None:
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
-            self._fetching = None
+    async def _out_of_range(self, error: OffsetOutOfRange) -> None:
+        """A position fell out of its partition: of a task that is gone, or of one that another worker has taken.
+
+        Recovery tells: it asks the group first, and if the task is ours its message says what to do.
+        """
+        logger.warning("%s", error)
+        bounds = await self.log.offsets(list(self._asked))
+        for held, task, _ in self.roster.running():
+            known = [(bounds[tp], source.fetched) for tp, source in task.inputs.items() if tp in bounds]
+            if any(not bound.start <= position <= bound.end for bound, position in known):
+                self.roster.recover(held)
+
+    async def _drop(self, task: asyncio.Task[Any] | None) -> None:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     # --- committing
 
-    def _commit_due(self, running: list[tuple[Held, Task, Ledger]]) -> bool:
+    def _commit_due(self, running: Running) -> bool:
         if sum(task.uncommitted for _, task, _ in running) > self.pace.uncommitted_bytes:
             return True
         return self.clock.monotonic() >= self._next_commit(running)
 
-    def _next_commit(self, running: list[tuple[Held, Task, Ledger]]) -> float:
+    def _next_commit(self, running: Running) -> float:
         idle = all(task.idle for _, task, _ in running)
         interval = max(SMALLEST_INTERVAL, self._commit_took) if idle else self.pace.commit_interval
         return self._last_commit + min(interval, self.pace.commit_interval)
 
-    async def _commit(self, running: list[tuple[Held, Task, Ledger]]) -> None:
+    async def _commit(self, running: Running) -> None:
         """Commit all tasks together and follow each one's outcome."""
         begun = self.clock.monotonic()
         rounds: list[tuple[Held, Round]] = []
@@ -263,26 +315,44 @@ class Worker:
         self._last_commit = self.clock.monotonic()
 
     async def _follow(self, held: Held, outcome: Outcome) -> None:
-        if isinstance(outcome, Committed):
-            return
         name = held.place.name
+        if isinstance(outcome, Committed):
+            held.careful = False
+            return
         if isinstance(outcome, Rejected):
             self.stats.rejected += 1
-            where = f" in {outcome.partition.topic!r} partition {outcome.partition.partition}" if outcome.partition else ""
-            raise StreamflowError(f"task {name}: the log refused a commit{where}: {outcome.reason}; nothing of it was written")
+            at = outcome.partition
+            where = f" in {at.topic!r} partition {at.partition}" if at else ""
+            raise StreamflowError(f"task {name}: the log refused a commit{where}: {outcome.reason}; nothing was written")
         if isinstance(outcome, Fenced):
             self.stats.fenced += 1
-            # R0: a zombie must not fence the rightful owner back, so ask the group first.
-            if not await self.membership.confirm():
-                logger.warning("task %s was taken over by another worker (%s); nothing of the last commit was written", name, outcome.reason)
-                await self.roster.close([name])
-                return
+            logger.warning("task %s: %s", name, outcome.reason)
         else:
             self.stats.doubtful += 1
-        logger.warning("task %s: the outcome of a commit is unknown (%s); recovering", name, outcome.reason)
-        self.roster.recover(held, FENCED_BACKOFF)
+            logger.warning("task %s: the outcome of a commit is unknown (%s); recovering", name, outcome.reason)
+        self.roster.recover(held, AGAIN)
 
     # --- the group
+
+    async def _follow_group(self) -> None:
+        """Join if need be, let recovered tasks run, and follow the assignment when it has changed."""
+        if self._watching is None:
+            await self._join()
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
+        elif self._watching.done():
+            self._watching.result()
+        if lost := self.roster.start_recovered():
+            self._seen = None
+            self._group_again = self.clock.monotonic() + AGAIN
+            await self.roster.let_go(lost)
+        assignment = self.membership.assignment()
+        if (assignment != self._seen or self.roster.owed) and self.clock.monotonic() >= self._group_again:
+            # Should something of it fail, or not all be had, it is done again, but not at once.
+            self._seen = None
+            self._group_again = self.clock.monotonic() + AGAIN
+            if await self._rebalance(assignment):
+                self._seen = assignment
+                self._group_again = 0.0
 
     async def _join(self) -> None:
         weights = {name: 1 + len(sub.stores) for name, (sub, _) in self.roster.all_tasks().items()}
@@ -292,87 +362,46 @@ class Worker:
         """Wake the loop when the assignment changes."""
         seen = self.membership.assignment()
         while True:
-            seen = await self.membership.changed(seen, 5.0)
+            try:
+                seen = await self.membership.changed(seen, 5.0)
+            except LogUnavailable as error:
+                self._say("the group cannot be watched: %s", error)
+                await asyncio.sleep(AGAIN)
             self._wake.set()
 
-    async def _rebalance(self, assignment: Assignment) -> None:
-        """Commit, close and let go what is no longer ours; take what is free for us."""
+    async def _rebalance(self, assignment: Assignment) -> bool:
+        """Commit, close and let go what is no longer ours; take what is free for us. False: not all of it was had."""
         self.stats.rebalances += 1
         roster = self.roster
         if assignment.lost:
             logger.warning("this worker was put out of its group; closing its tasks and joining again")
             await roster.close(list(roster.held))
+            roster.owed.clear()
             await self._join()
-            self._seen = None
-            return
-        revoked = [name for name in roster.held if name not in assignment.tasks]
-        if revoked:
-            roster.start_recovered()
+            return False
+        # Not in `free`: it is not meant for us any more, or somebody took it because we seemed to hang.
+        if [name for name in roster.held if name not in assignment.free]:
             await self._commit(roster.running())
-            await roster.let_go([name for name in revoked if name in roster.held])
-        await roster.take(assignment)
-        self._seen = assignment
+            await roster.let_go([name for name in roster.held if name not in assignment.free])
+        await roster.settle_debts()
+        return await roster.take(assignment)
 
-    # --- upkeep
-
-    def _paused(self, held: Held) -> bool:
-        """Back-pressure: a task whose stores cannot be written down as fast as they grow waits."""
-        return any(store.behind[1] > 2 * self.pace.write_behind_bytes for store in held.place.stores.values())
-
-    def _write_down(self) -> None:
-        """Write-behind: the store that waited longest, if that is too long or too much. One a turn keeps turns short."""
-        now = self.clock.monotonic()
-        total = 0
-        oldest: tuple[float, Held, str] | None = None
-        for held, task, _ in self.roster.running():
-            for name, store in task.stores.items():
-                entries, size = store.behind
-                key = f"{held.place.name}/{name}"
-                if not entries:
-                    self._written[key] = now
-                    continue
-                total += size
-                age = now - self._written.setdefault(key, now)
-                if oldest is None or age > oldest[0]:
-                    oldest = (age, held, name)
-        if oldest is None or (oldest[0] < self.pace.write_behind and total < self.pace.write_behind_bytes):
-            return
-        _, held, name = oldest
-        self._written[f"{held.place.name}/{name}"] = now
-        try:
-            held.place.stores[name].flush(self.clock.now_ms())
-        except StoreStalled as error:
-            logger.warning("store %s of %s cannot be written now, keeping it in memory: %s", name, held.place.name, error)
-
-    async def _purge(self) -> None:
-        """Delete the records of repartition topics that every commit has left behind."""
-        now = self.clock.monotonic()
-        if now - self._last_purge < PURGE_INTERVAL:
-            return
-        self._last_purge = now
-        internal = {topic.name for topic in self.plan.internal_topics}
-        before = {
-            tp: offset
-            for _, _, ledger in self.roster.running()
-            for tp, offset in ledger.committed.items()
-            if tp.topic in internal
-        }
-        if before:
-            await self.log.delete_records(before)
+    # --- trouble
 
     async def _make(self, missing: MissingTopic) -> None:
         if self._create_topic is None:
             raise StreamflowError(f"{missing}; create it with `streamflow topics create {missing.topic}`") from missing
         await self._create_topic(missing.topic)
 
-    async def _rebuild(self, held: Held, error: StoreCorrupt) -> None:
+    def _rebuild(self, held: Held, error: StoreCorrupt) -> None:
         """A store that turned out to be damaged while in use: forget everything, move it aside, restore."""
         logger.error("task %s: %s; restoring it from its changelog", held.place.name, error)
-        self.stats.stores_rebuilt += 1
-        if held.task is not None:
-            held.task.forget()
-        for name, store in held.place.stores.items():
-            held.place.damaged[name] = str(error)
-            store.close()
-        held.place.stores.clear()
+        held.place.damage(error)
         self.roster.recover(held)
+
+    def _say(self, words: str, error: Exception) -> None:
+        """A log line about trouble that lasts, not every time."""
+        now, text = self.clock.monotonic(), str(error)
+        if now - self._said.get(text, -QUIET) >= QUIET:
+            self._said = {text: now}
+            logger.warning(words, error)

@@ -21,7 +21,7 @@ from streamflow.log.contract import Commit, Committed, Doubtful
 from streamflow.log.embedded import EmbeddedLog
 from streamflow.topic import NewTopic
 
-from .support import DEADLINE, GROUP, Embedded, asynchronous, at, batch, values
+from .support import DEADLINE, GROUP, Embedded, asynchronous, at, batch, seeded, values
 
 _plan: list[str] = []
 """What befalls the next COMMITs and openings of `Faulty` connections."""
@@ -256,3 +256,46 @@ async def test_a_log_that_was_closed_or_abandoned_is_of_no_more_use(embedded: Em
 def test_a_durability_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="fast"):
         EmbeddedLog(tmp_path, durability="none")  # type: ignore[arg-type]
+
+
+@asynchronous
+async def test_a_log_may_be_closed_or_abandoned_at_any_moment(embedded: Embedded) -> None:
+    """A connection that is closed under a query of another thread takes the whole process down."""
+    rng = seeded()
+
+    async def use(log: EmbeddedLog) -> None:
+        await log.start()
+        await log.create_topics([NewTopic("a", 1), NewTopic("c", 1, {"cleanup.policy": "compact"})])
+        membership = log.membership(GROUP)
+        await membership.join({"t_0": 1}, "", {})
+        session = log.session(GROUP, "t_0")
+        await session.init()
+
+        async def write() -> None:
+            while True:
+                await log.commit([Commit(session, {at("a"): [batch("x")], at("c"): [batch("x")]}, {})])
+
+        async def look() -> None:
+            while True:
+                await log.fetch({at("a"): 0}, max_bytes=1 << 20, max_wait=1)
+                await membership.confirm()
+
+        async def clean() -> None:
+            while True:
+                await log.tidy()
+
+        await asyncio.gather(write(), look(), look(), clean())
+
+    for _ in range(25):
+        logs = [EmbeddedLog(embedded.folder, durability="fast") for _ in range(2)]
+        uses = [asyncio.create_task(use(log)) for log in logs]
+        await asyncio.wait(uses, timeout=rng.random() * 0.1)
+        for log in logs:
+            if rng.random() < 0.5:
+                log.abandon()
+            else:
+                await log.close()
+        for task in uses:
+            task.cancel()
+        for ended in await asyncio.gather(*uses, return_exceptions=True):
+            assert isinstance(ended, LogUnavailable | asyncio.CancelledError), ended

@@ -139,10 +139,9 @@ def connector(victim: Any, faults: Faults) -> Callable[..., sqlite3.Connection]:
 
         def _batches(self, sql: str, *args: Any) -> Any:
             """A bit that flipped between disk and memory: gone with the next read."""
-            rows = super().execute(sql, *args)
             if not faults.at(victim, "sql read batches", "crash", "flipped"):
-                return rows
-            found = rows.fetchall()
+                return super().execute(sql, *args)
+            found = super().execute(sql, *args).fetchall()
             if found:
                 id, head, data = found[-1]
                 found[-1] = id, head, data[:-2] + bytes((data[-2] ^ 1,)) + data[-1:]
@@ -156,11 +155,12 @@ def connector(victim: Any, faults: Faults) -> Callable[..., sqlite3.Connection]:
                 super().execute("ROLLBACK")
                 victim.doubt = True
                 raise sqlite_error(IO_ERROR, "disk I/O error")
-            done = super().execute("COMMIT")
+            # No cursor may live on in the traceback of what is raised here: it would keep the file open.
+            super().execute("COMMIT").close()
             if faults.at(victim, "sql commit, after", "crash", "io error", weight=3):
                 victim.doubt = True
                 raise sqlite_error(IO_ERROR, "disk I/O error")
-            return done
+            return self.cursor()
 
     def connect(path: str, **options: Any) -> sqlite3.Connection:
         # After an error at COMMIT the file is opened again to see; if that fails too, nobody knows.
@@ -168,7 +168,9 @@ def connector(victim: Any, faults: Faults) -> Callable[..., sqlite3.Connection]:
         victim.doubt = False
         if faults.at(victim, "sql open", "crash", "cannot open", "cannot open", weight=weight):
             raise sqlite_error(CANNOT_OPEN, "unable to open database file")
-        return sqlite3.connect(path, factory=Connection, **options)
+        connection = sqlite3.connect(path, factory=Connection, **options)
+        victim.connections.append(connection)
+        return connection
 
     return connect
 

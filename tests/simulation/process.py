@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -50,6 +51,7 @@ class Life:
         self.dead = False
         self.doubt = False
         self.stalls = False
+        self.connections: list[sqlite3.Connection] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.log: EmbeddedLog | None = None
         self.worker: Worker | None = None
@@ -98,6 +100,8 @@ class Life:
         if not self._buried and self.log is not None:
             self._buried = True
             self.log.abandon()
+            for connection in self.connections:
+                connection.close()
 
     def forget(self) -> None:
         """Close what is left of coroutines that will never go on. Whatever they try in their ``finally`` is a `Crash`."""

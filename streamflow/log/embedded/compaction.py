@@ -73,7 +73,8 @@ def survey(view: View, job: Job, now: int) -> bool:
     """First pass, a step: note the last offset of each key; whether there is more. It ends at `job.end`."""
     used = 0
     for head, data in _rows(view, job, job.position, job.end):
-        if len(job.last) >= _MOST_KEYS or head.append_time > now - job.policy.compaction_lag_ms:
+        lag = job.policy.compaction_lag_ms
+        if len(job.last) >= _MOST_KEYS or (lag and head.append_time > now - lag):
             job.end = head.base
             return False
         job.last.update((record.key, record.offset) for record in _records(data) if record.key is not None)

@@ -47,12 +47,12 @@ class Housekeeper:
             self._call.set()
 
     async def tidy(self, everything: bool) -> None:
-        """One round; ``everything`` compacts all that is dirty, however little it is."""
+        """One round; ``everything`` compacts all that is dirty, however little, and asks for no lease."""
         access, now = self._access, self._access.clock.now_ms()
         todo, old, jobs = await access.study(_look, now, everything)
         if not (todo.starts or todo.sweep or old or jobs):
             return
-        if not await access.write(_lease, self._me, now):
+        if not everything and not await access.write(_lease, self._me, now):
             return
         await self._retire(todo)
         if old:
