@@ -26,6 +26,7 @@ COMMANDS = {
     "topics": "List, create, describe and delete topics.",
     "status": "Tell how far the tasks of a script are.",
     "query": "Ask a running worker for the value of a key.",
+    "reset": "Set a script back, to read its inputs again.",
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from streamflow.errors import TopicMismatch, UnknownTopic
+from streamflow.errors import LogError, TopicMismatch, UnknownTopic
 from streamflow.log.contract import Log
 from streamflow.plan import Plan, needed_topics, plan
 from streamflow.runtime.task import Rules
@@ -26,6 +26,8 @@ async def prepare(app_id: str, topology: Topology, settings: Settings, log: Log,
     is there with other partitions than the plan needs, and `TopologyError` for what cannot be planned.
     """
     found = await log.topics()
+    if under_reset(app_id) in found:
+        raise LogError(f"a reset of {app_id!r} did not come to its end; run `streamflow reset` again to finish it")
     wanted = needed_topics(topology, settings.topic_partitions)
     letters = Rules.of(app_id, settings).dead_letter_topic
     if settings.dead_letters:
@@ -43,6 +45,11 @@ async def prepare(app_id: str, topology: Topology, settings: Settings, log: Log,
     if settings.dead_letters:
         return replace(planned, partitions={**planned.partitions, letters: counts[letters]})
     return planned
+
+
+def under_reset(app_id: str) -> str:
+    """The topic that is there while an application is being reset."""
+    return f"{app_id}-reset-under-way"
 
 
 def maker(
