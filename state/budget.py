@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 DEFAULT_BYTES = 128 * 1024 * 1024
+ROW_BYTES = 64 * 1024 * 1024
 
 
 class Buffered(Protocol):
@@ -22,15 +23,17 @@ class Buffered(Protocol):
 
 
 class Budget:
-    """One bound for the block cache and the write buffers of every RocksDB in the process.
+    """One bound for the block cache and the write buffers of every RocksDB in the process, and one for the rows that
+    their stores keep at hand as Python's objects.
 
     Half of ``total_bytes`` may be write buffers, and they count against the cache, so the whole is the bound. It is
     exceeded for moments while buffers are on their way to disk, and each open store adds some 200 KB that no budget
-    sees. The layers above the base have a bound of their own.
+    sees. ``row_bytes`` is shared equally by the open stores. What is not written down yet has a bound of its own.
     """
 
-    def __init__(self, total_bytes: int = DEFAULT_BYTES) -> None:
+    def __init__(self, total_bytes: int = DEFAULT_BYTES, row_bytes: int = ROW_BYTES) -> None:
         self.total_bytes = total_bytes
+        self.row_bytes = row_bytes
         self._shared: Any = None
         self._stores: WeakSet[Buffered] = WeakSet()
 
@@ -39,6 +42,10 @@ class Budget:
         if self._shared is None:
             self._shared = make(self.total_bytes)
         return self._shared
+
+    def row_room(self) -> int:
+        """Bytes that one store's rows at hand may take."""
+        return self.row_bytes // max(1, len(self._stores))
 
     def join(self, store: Buffered) -> None:
         """Count a store's buffer."""

@@ -3,6 +3,9 @@
 With retention r and m the greatest window start put so far, windows that start
 before ``m - r + 1`` (the floor) cannot be read and are not written any more.
 The floor that decides what is deleted from disk is that of the last commit.
+
+No window that starts after ``sunk`` has ever left the committed layer, so
+nobody need look for one further down.
 """
 
 from __future__ import annotations
@@ -20,12 +23,13 @@ class Horizon:
         "observed",
         "retention_ms",
         "sequence",
+        "sunk",
     )
 
     def __init__(self, retention_ms: int, observed: int = -1, sequence: int = 0) -> None:
         self.retention_ms = retention_ms
         self.sequence = self.frozen_sequence = self.committed_sequence = sequence
-        self.observed = self.frozen = self.committed = observed
+        self.observed = self.frozen = self.committed = self.sunk = observed
         self.floor = self.floor_of(observed)
 
     def floor_of(self, observed: int) -> int:
@@ -45,6 +49,10 @@ class Horizon:
         self.committed = self.frozen
         self.committed_sequence = self.frozen_sequence
 
+    def sink(self) -> None:
+        """The committed layer sinks."""
+        self.sunk = self.committed
+
     def drop(self) -> None:
         self.sequence = self.frozen_sequence = self.committed_sequence
         self.frozen = self.committed
@@ -56,3 +64,4 @@ class Horizon:
         if sequence is not None:
             self.committed_sequence = sequence
         self.drop()
+        self.sink()

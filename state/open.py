@@ -54,7 +54,7 @@ def open_base(
 ) -> tuple[Base, str | None]:
     """The base in the directory ``path``, and why an earlier one was not believed (None: it was, or there was none).
 
-    Raises `StateError` when the machine is at fault (permissions, open in this process), `StoreStalled` for a full disk.
+    Raises `StoreStalled` for a full disk, `StateError` for what else the machine does (permissions, open here).
     """
     if kind == "memory":
         memory = MemoryBase()

@@ -2,13 +2,13 @@
 
 What a task changes waits in the overlay. `changes` turns it into changelog
 records, `commit` makes it part of what queries see, `flush` writes it down some
-commits later in one batch with the position it reflects. The base is a cache of
+commits later with the position it reflects, all at once or a batch at a time. The base is a cache of
 the changelog, so losing any layer costs time, never data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from sys import getsizeof
@@ -24,20 +24,23 @@ from streamflow.state.forms import Form, form_of, row_decoder, row_encoder
 from streamflow.state.horizon import Horizon
 from streamflow.state.keys import Starts, pack_segment, segment_length
 from streamflow.state.keyvalue import KeyValueHandle, KeyValueView
-from streamflow.state.layers import Layers, Undo
+from streamflow.state.layers import ROW_OVERHEAD, Layers, Undo
 from streamflow.state.meta import Meta, decode, encode
 from streamflow.state.spec import StoreSpec
 from streamflow.state.window import WindowHandle, WindowView
 
-BATCH_ROWS = 20_000
-"""A RocksDB write holds the interpreter's lock; this many rows take about 20 ms."""
+BATCH_ROWS = 10_000
+"""A RocksDB write holds the interpreter's lock; this many rows take about 15 ms."""
 
-_ROW_OVERHEAD = 150  # the dict's slot, the pair, the timestamp
+_BATCHES_IN_ORDER = 4
+_DONE: Any = object()
+_SAMPLE = 64
 _NEW_ROW_BYTES = 256
 
 
 class Store:
-    """See the module. ``undo`` is a list that takes notes of every put, for `layers.rollback`.
+    """See the module. ``undo`` is a list that takes notes of every put, for `layers.rollback`; ``room`` gives the bytes
+    that rows which were read or written last may take in memory.
 
     >>> from streamflow.serdes import Serde
     >>> from streamflow.state.memory import MemoryBase
@@ -53,7 +56,9 @@ class Store:
     ('Ada', 1, 1)
     """
 
-    def __init__(self, spec: StoreSpec, base: Base, *, undo: Undo | None = None) -> None:
+    def __init__(
+        self, spec: StoreSpec, base: Base, *, undo: Undo | None = None, room: Callable[[], int] = lambda: 16 << 20
+    ) -> None:
         if spec.kind == "window" and spec.retention_ms <= 0:
             raise StateError(f"window store '{spec.name}' has no retention; declare how long windows are kept")
         self.spec = spec
@@ -64,7 +69,7 @@ class Store:
         recorded = self._recorded
         self.position = 0 if recorded is None else recorded.position
         self.meta: Meta | None = recorded if recorded and (recorded.inputs or recorded.commit_seq) else None
-        self._layers = Layers(base, row_encoder(spec, False), row_decoder(spec, False))
+        self._layers = Layers(base, row_encoder(spec, False), row_decoder(spec, False), room)
         self._starts = Starts(segment_length(spec.retention_ms), spec.name)
         self._horizon = Horizon(
             spec.retention_ms, recorded.observed if recorded else -1, recorded.sequence if recorded else 0
@@ -74,6 +79,7 @@ class Store:
         self._restored = False
         self._measured = self._overlay_bytes = self._frozen_bytes = 0
         self._known_bytes = self._known_rows = 0
+        self._writing: Iterator[None] | None = None
 
     def handle(
         self, *, key_raw: bool, value_raw: bool, now: Callable[[], int] = lambda: 0
@@ -126,14 +132,13 @@ class Store:
 
     @property
     def uncommitted_bytes(self) -> int:
-        """Roughly the memory they take; each row is measured once, when it is new."""
+        """Roughly the memory they take: some of the rows that are new since it was last asked are measured."""
         overlay = self._layers.overlay
         new = len(overlay) - self._measured
         if new > 0:
-            self._overlay_bytes += sum(
-                getsizeof(key) + getsizeof(value) + _ROW_OVERHEAD
-                for key, (value, _) in islice(reversed(overlay.items()), new)
-            )
+            some = islice(reversed(overlay.items()), 0, new, new // _SAMPLE + 1)
+            sizes = [getsizeof(key) + getsizeof(value) for key, (value, _) in some]
+            self._overlay_bytes += new * (sum(sizes) // len(sizes) + ROW_OVERHEAD)
         self._measured = len(overlay)
         return self._overlay_bytes + self._frozen_bytes
 
@@ -157,11 +162,16 @@ class Store:
 
     def commit(self, meta: Meta) -> None:
         """The log has it: from now on queries see it. ``meta.position`` is the changelog position after it."""
-        if not self._set_aside:
-            self.freeze()
-        self._known_bytes += self._frozen_bytes
-        self._known_rows += len(self._layers.frozen)
-        self._layers.commit()
+        layers = self._layers
+        self._known_rows += self.dirty if not self._set_aside else len(layers.frozen)
+        if self._set_aside:
+            self._known_bytes += self._frozen_bytes
+            layers.commit()
+        else:
+            self._known_bytes += self.uncommitted_bytes
+            self._horizon.freeze()
+            layers.commit_overlay()
+            self._measured = self._overlay_bytes = 0
         self._horizon.commit()
         self._frozen_bytes = 0
         self._set_aside = False
@@ -189,15 +199,28 @@ class Store:
         One batch, or several of `BATCH_ROWS` of which the first says where it is going. Does nothing if the base
         is up to date. Raises `StoreStalled` when the base takes no writes just now: then nothing is lost, ask again.
         """
-        self._layers.sink(self._row_bytes())
-        written, newest = self._recorded, self.meta
-        if (
-            self._layers.sinking
-            or written is None
-            or written.position != self.position
-            or (newest is not None and newest.commit_seq != written.commit_seq)
-        ):
-            self._write_down(now_ms)
+        self._writing = None
+        while self.flush_some(now_ms):
+            pass
+
+    def flush_some(self, now_ms: int) -> bool:
+        """The next batch of a flush, which takes what is committed when it begins; True while there is more of it."""
+        if self._writing is None:
+            self._sink()
+            written, newest = self._recorded, self.meta
+            if (
+                not self._layers.sinking
+                and written is not None
+                and written.position == self.position
+                and (newest is None or newest.commit_seq == written.commit_seq)
+            ):
+                return False
+            self._writing = self._write_down(now_ms)
+        writing, self._writing = self._writing, None  # one that raises is over: the next begins anew
+        if next(writing, _DONE) is _DONE:
+            return False
+        self._writing = writing
+        return True
 
     def restore(self, records: Iterable[Any], next_position: int) -> int:
         """Changelog records (each with ``.key .value .timestamp``) up to ``next_position``; gives how many were rows.
@@ -208,7 +231,8 @@ class Store:
         layers = self._layers
         if self.dirty:
             raise StateError(f"store '{self.spec.name}' has uncommitted changes; drop them before restoring")
-        layers.sink(self._row_bytes())
+        self._writing = None
+        self._sink()
         layers.cache.clear()
         told = self._absorb(records)
         self._horizon.restored(told.observed, told.sequence)
@@ -217,7 +241,8 @@ class Store:
         if told.meta is not None:
             self._learn(told.meta)
         if len(layers.sinking) >= BATCH_ROWS:
-            self._write_down(0)
+            for _ in self._write_down(0):
+                pass
         return told.rows
 
     def adopt(self, meta: Meta) -> None:
@@ -252,26 +277,37 @@ class Store:
         if known is None or found.incarnation != known.incarnation or found.commit_seq >= known.commit_seq:
             self.meta = found
 
-    def _write_down(self, now_ms: int) -> None:
+    def _sink(self) -> None:
+        if not self._layers.committed:
+            return
+        self._layers.sink(self._row_bytes())
+        self._horizon.sink()
+        # What rows take is an average over those of late.
+        self._known_bytes //= 2
+        self._known_rows //= 2
+
+    def _write_down(self, now_ms: int) -> Iterator[None]:
+        """Write the sinking rows, a batch a step. Commits may come between the steps, and whoever stops half way
+        loses nothing: the rows stay until the last step."""
         layers, target = self._layers, self._target(now_ms)
-        sinking, expired = layers.sinking, self._expired()
+        sinking, expired, visible = layers.sinking, self._expired(), self._visible_segment()
         if expired:
             for key in [key for key in sinking if key < expired[0][1]]:
                 sinking.forget(key)
-        # In order: RocksDB takes sorted rows in two thirds of the time.
-        keys = sorted(sinking)
-        last = max(0, len(keys) - 1) // BATCH_ROWS * BATCH_ROWS
-        for at in range(0, last, BATCH_ROWS):
-            under_way = msgspec.structs.replace(
-                self._recorded or self._blank(), flushing_to=target.position, segment_ms=target.segment_ms
-            )
-            layers.base.write([(key, sinking[key]) for key in keys[at : at + BATCH_ROWS]], encode(under_way))
-        layers.base.write([(key, sinking[key]) for key in keys[last:]], encode(target), expired)
+        under_way = msgspec.structs.replace(
+            self._recorded or self._blank(), flushing_to=target.position, segment_ms=target.segment_ms
+        )
+        batches = _in_order(list(sinking))
+        batch = next(batches, [])
+        for following in batches:
+            layers.base.write(layers.on_disk(batch), encode(under_way))
+            batch = following
+            yield
+        layers.base.write(layers.on_disk(batch), encode(target), expired)
         sinking.clear()
         self._recorded = target
         self._restored = False
-        self._lowest_segment = self._visible_segment()
-        self._known_bytes = self._known_rows = 0
+        self._lowest_segment = visible
 
     def _target(self, now_ms: int) -> Meta:
         """The meta record of the base after a flush: the newest commit, under the name the base was opened with."""
@@ -310,3 +346,13 @@ class Store:
 
     def _row_bytes(self) -> int:
         return self._known_bytes // self._known_rows if self._known_rows else _NEW_ROW_BYTES
+
+
+def _in_order(keys: list[bytes]) -> Iterator[list[bytes]]:
+    """Batches of keys that are sorted, some batches together: RocksDB takes rows in order in half the time, and to
+    sort them all at once would take too long for one turn."""
+    span = BATCH_ROWS * _BATCHES_IN_ORDER
+    for start in range(0, len(keys), span):
+        some = sorted(keys[start : start + span])
+        for at in range(0, len(some), BATCH_ROWS):
+            yield some[at : at + BATCH_ROWS]

@@ -208,7 +208,7 @@ class WindowHandle(WindowView[K, V]):
             return horizon.floor, horizon.observed
 
         super().__init__(spec, form, starts, sight, find, layers.scan, layers)
-        self.get_pair, self.put_pair = _hot_words(spec, form, starts, horizon, layers, below, undo)
+        self.get_pair, self.put_pair = _hot_words(spec, form, starts, horizon, layers, undo)
         self._now = now
 
     def put(self, key: K, value: V | None, start: int, timestamp: int | None = None) -> bool:
@@ -251,31 +251,39 @@ def _hot_words(
     starts: Starts,
     horizon: Horizon,
     layers: Layers,
-    below: Callable[[bytes], Pair | None],
     undo: Undo | None,
 ) -> tuple[Callable[[Any, int], Any], Callable[[Any, int, Any, int], bool]]:
-    """`get_pair` and `put_pair` of a handle; the row's key is made once for a get and the put after it."""
+    """`get_pair` and `put_pair` of a handle.
+
+    The row's key is made once for a get and the put after it, and the part of it that the key makes once for all
+    windows of a record.
+    """
     overlay = layers.overlay
-    in_overlay = overlay.get
+    in_overlay, below, above_sinking = overlay.get, layers.below_overlay(), layers.above_sinking()
     value_in, value_out, to_key = form.value_in, form.value_out, form.key
     key_raw, duplicates = form.key_in is None, spec.duplicates
     # An object that can change in place may be another key by the time of the put.
     lasting = key_raw or spec.key.immutable
     last_key: Any = None
     last_start = -1
-    last_row = b""
+    last_stem = last_row = b""
 
     def get_pair(key: Any, start: int) -> Pair | None:
-        nonlocal last_key, last_start, last_row
+        nonlocal last_key, last_stem, last_start, last_row
         if start < horizon.floor:
             return None
         segment, tail = starts[start]
-        row = segment + (key if key_raw else to_key(key)).replace(b"\x00", b"\x00\xff") + tail  # `sortable`
-        if lasting:
-            last_key, last_start, last_row = key, start, row
+        if key is last_key:
+            row = segment + last_stem + tail
+            last_start, last_row = start, row
+        else:
+            stem = (key if key_raw else to_key(key)).replace(b"\x00", b"\x00\xff")  # `sortable`
+            row = segment + stem + tail
+            if lasting:
+                last_key, last_stem, last_start, last_row = key, stem, start, row
         pair = in_overlay(row)
         if pair is None:
-            pair = below(row)
+            pair = below(row) if start <= horizon.sunk else above_sinking(row)
         if not pair:
             return None
         return pair if value_out is None else (value_out(pair[0]), pair[1])

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_origin, overload
 from streamflow.builder import Builder, Known, at_least_one
 from streamflow.clock import Duration
 from streamflow.errors import TopologyError
-from streamflow.functions import contextual
+from streamflow.functions import timestamping
 from streamflow.naming import anchor_of, legal
 from streamflow.operators.contract import Context
 from streamflow.operators.table_source import TableSource
@@ -39,7 +39,17 @@ OffsetReset = Literal["earliest", "latest", "fail"]
 class App:
     """An application: what it is called, how it is to run, and its topology.
 
-    ``id`` is in front of every name it makes in the log, so it must not change.
+    ``id`` is in front of every name it makes in the log, so it must not change. Durations are timedeltas or texts
+    such as ``"5m"``. ``timestamp`` is the extractor of every source that has none of its own (see `stream`).
+
+    An error policy is ``"fail"`` (stop and commit nothing of it), ``"skip"`` (drop and count), ``"dead_letter"`` (keep
+    the record as it came in ``dead_letter_topic``, by default ``<id>-dead-letters``), or ``f(context, error)`` that
+    gives one of these words; ``context`` has ``topic``, ``partition``, ``offset``, ``timestamp`` and ``headers``.
+    ``max_future`` drops and counts records that claim to be further ahead of the wall clock than that.
+
+    ``on_start()`` is called in each worker before it takes its first record and ``on_stop()`` after its last, both
+    plain or async; ``on_state_change(new, old)`` hears of CREATED, RESTORING, RUNNING, STOPPING and STOPPED.
+    ``topic_partitions`` is for topics made without anybody saying how many. Raises `ConfigError` for what cannot be.
 
     >>> app = App("word-count")
     >>> lines = app.stream("lines", value=str)
@@ -96,6 +106,7 @@ class App:
             on_state_change=on_state_change,
         )
         self._builder = Builder(naming)
+        self._readers: dict[str, tuple[str, Callable[..., Any] | None, OffsetReset]] = {}
 
     @overload
     def topic(
@@ -131,8 +142,9 @@ class App:
         'float64'
         """
         at_least_one(partitions, f"topic '{name}'")
+        known_key, known_value = _declared(name, "key", key), _declared(name, "value", value)
         self._builder.add_topic(NewTopic(legal(name), partitions or 0, dict(config or {})))
-        return Topic(name, serde_of(key), serde_of(value))
+        return Topic(name, known_key, known_value)
 
     @overload
     def stream(
@@ -166,8 +178,12 @@ class App:
         """The records of a topic, of several, or of all whose whole name a compiled pattern matches.
 
         ``key`` and ``value`` are types (bytes if not given). ``timestamp`` says when a record happened:
-        ``f(value)``, ``f(key, value)`` or ``f(key, value, context)`` in milliseconds or as an aware datetime.
-        ``offset_reset`` is where to begin without a position of our own.
+        ``f(value)``, ``f(key, value)`` or ``f(key, value, context)`` in milliseconds since 1970 or as an aware
+        datetime; ``context.timestamp`` is the record's own, ``context.partition_time`` the greatest seen (-1 before
+        the first). None or a negative number drops the record and counts it. ``offset_reset`` is where to begin
+        without a position of our own. A topic that is read twice has one extractor and one ``offset_reset``.
+
+        >>> orders = App("demo").stream("orders", key=str, value=dict, timestamp=lambda order: order["at"])
         """
         topics, pattern = _topics(topic)
         anchor = anchor_of(topics, pattern.pattern if pattern else None) if name is None else name
@@ -197,6 +213,8 @@ class App:
         topics, pattern = _topics(topic)
         if len(topics) != 1 or pattern is not None:
             raise TopologyError(f"a table is read from one topic, not from {topic!r}")
+        if not isinstance(topic, Topic) and (key is None or value is None):
+            raise TopologyError(f"the table of topic '{topics[0]}' needs both key= and value=, such as key=str, value=str")
         source, step, kept = self._builder.naming.table(topics[0], name, store)
         meaning = self._source(source, topic, topics, None, key, value, timestamp, "earliest")
         self._builder.add(source, meaning)
@@ -234,14 +252,25 @@ class App:
                 f"step '{step}': offset_reset is {offset_reset!r}; write 'earliest', 'latest' or 'fail'"
             )
         extractor = self.settings.timestamp if timestamp is None else timestamp
+        for each in topics:
+            self._read_alike(each, step, extractor, offset_reset)
         return Source(
             topics,
             self._read_with(key, declared.key if declared else raw, step, "key"),
             self._read_with(value, declared.value if declared else raw, step, "value"),
             pattern,
-            None if extractor is None else contextual(extractor, "timestamp", step),
+            None if extractor is None else timestamping(extractor, step),
             offset_reset,
         )
+
+    def _read_alike(self, topic: str, step: str, extractor: Callable[..., Any] | None, reset: OffsetReset) -> None:
+        """A task takes each record of a topic once, at one time, from one position; so its readers must agree."""
+        first, other, otherwise = self._readers.setdefault(topic, (step, extractor, reset))
+        for keyword, same in (("timestamp", extractor is other), ("offset_reset", reset == otherwise)):
+            if not same:
+                raise TopologyError(
+                    f"steps '{first}' and '{step}' read topic '{topic}' with different {keyword}=; give both the same"
+                )
 
     def _read_with(self, given: Any, default: Serde[Any], step: str, keyword: str) -> Serde[Any]:
         if given is Windowed or get_origin(given) is Windowed:
@@ -250,6 +279,13 @@ class App:
                 f'write {keyword}=serdes.windowed(str, "5m")'
             )
         return default if given is None else self._builder.serde(given, step, keyword)
+
+
+def _declared(topic: str, keyword: str, kind: Any) -> Serde[Any]:
+    try:
+        return serde_of(kind)
+    except TopologyError as error:
+        raise TopologyError(f"topic '{topic}', {keyword}=: {error}") from None
 
 
 def _topics(topic: Topics | Topic[Any, Any]) -> tuple[tuple[str, ...], re.Pattern[str] | None]:

@@ -19,7 +19,9 @@ from streamflow.errors import TopologyError
 from streamflow.naming import Around, KafkaStreams, Naming, Stable, legal
 from streamflow.operators.contract import Operator
 from streamflow.operators.join import StreamTableJoin
+from streamflow.operators.map import Map, MapValues, SelectKey
 from streamflow.operators.merge import Merge
+from streamflow.operators.peek import Peek
 from streamflow.operators.repartition_filter import DropNullKeys
 from streamflow.operators.table_group import TableSelect
 from streamflow.operators.table_ops import TableFilter
@@ -30,6 +32,7 @@ from streamflow.topic import NewTopic
 from streamflow.topology import Repartition, Sink, Source, Step, Topology, stores_of
 
 _HOME = str(Path(__file__).parent) + os.sep
+_PASSES_ALL = (Map, MapValues, SelectKey, Peek, Merge)
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,11 @@ class Builder:
         origin = self.steps.get(known.step)
         at = f" ({origin.where})" if origin is not None else f" ({caller()})"
         whose = "its" if known.step == step else "the"
+        if origin is not None and isinstance(origin.meaning, Merge):
+            raise TopologyError(
+                f"step '{step}': the {keyword}s must {what}, but step '{known.step}'{at} merges {keyword}s of different "
+                f"types; map them to one type first, or say it with .with_types({keyword}=...) behind the merge"
+            )
         raise TopologyError(
             f"step '{step}': {whose} {keyword}s must {what}, but their type is not known; "
             f"add {keyword}= to step '{known.step}'{at}, for example {keyword}=str"
@@ -173,17 +181,17 @@ class Builder:
             todo.extend(self.steps[name].parents)
         return sorted(found, key=list(self.steps).index)
 
-    def topics_above(self, step: str) -> set[str]:
-        """Every external topic whose records can come to a step, through repartition topics too."""
+    def passes_all_of(self, step: str) -> set[str]:
+        """Every external topic each of whose records comes to a step, for nothing on its way can stop it."""
         found: set[str] = set()
-        todo = self.sources(step)
+        todo = [step]
         while todo:
-            source = self.steps[todo.pop()].meaning
-            assert isinstance(source, Source)
-            if source.repartition is None:
-                found.update(source.topics)
-            else:
-                todo.extend(self.sources(self._routes[source.repartition][0]))
+            above = self.steps[todo.pop()]
+            if isinstance(above.meaning, Source):
+                if above.meaning.repartition is None:
+                    found.update(above.meaning.topics)
+            elif type(above.meaning) in _PASSES_ALL:
+                todo.extend(above.parents)
         return found
 
     def stored(self, step: str) -> str | None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from streamflow.errors import TopologyError
+from streamflow.errors import StreamflowError, TopologyError
 
 _FORMS = {
     "predicate": ("value",),
@@ -97,10 +98,57 @@ def contextual(fn: Callable[..., Any], role: str, step: str) -> Callable[[Any, A
     raise TopologyError(f"step '{step}': its {role} {spelled(fn)} takes {_count(required)}; write it as {forms}")
 
 
+def timestamping(fn: Callable[..., Any], step: str) -> Callable[[Any, Any, Any], int | None]:
+    """A user's timestamp extractor as ``f(key, value, context)``, its answer in milliseconds since 1970, or None.
+
+    An aware datetime is turned into milliseconds. A naive one is refused, for it would mean another time on another
+    machine, and so is everything that is no number.
+
+    >>> from datetime import UTC
+    >>> timestamping(lambda value: datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), "s")("key", "value", None)
+    1000
+    """
+    time_of = contextual(fn, "timestamp", step)
+
+    def extract(key: Any, value: Any, context: Any) -> int | None:
+        time = time_of(key, value, context)
+        if time is None or time.__class__ is int:
+            return time
+        if isinstance(time, datetime) and time.utcoffset() is not None:
+            return round(time.timestamp() * 1000)
+        if isinstance(time, int | float) and not isinstance(time, bool):
+            return int(time)
+        raise StreamflowError(
+            f"its timestamp function gave {time!r}; it must give milliseconds since 1970, a datetime with a time zone, "
+            f"or None to drop the record"
+        )
+
+    return extract
+
+
+def takes(fn: Callable[..., Any], count: int) -> bool:
+    """Whether ``fn`` can be called with so many positional arguments; yes when its signature cannot be read.
+
+    >>> takes(lambda a, b: a, 2), takes(lambda a: a, 2)
+    (True, False)
+    """
+    try:
+        inspect.signature(fn).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
 def required_arguments(fn: Any, role: str, step: str) -> int | None:
     """How many positional arguments ``fn`` must be given, or None when its signature cannot be read."""
     if not callable(fn):
         raise TopologyError(f"step '{step}': its {role} is {fn!r}, which cannot be called; give it a function")
+    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+        raise TopologyError(
+            f"step '{step}': its {role} {spelled(fn)} is async, but steps are not awaited; write it with a plain def"
+        )
     try:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from streamflow.clock import Duration, milliseconds
-from streamflow.errors import ConfigError
+from streamflow.errors import ConfigError, TopologyError
+from streamflow.functions import takes
+from streamflow.naming import legal
 
 Answer = Literal["fail", "skip", "dead_letter"]
 Policy = Answer | Callable[[Any, Exception], Answer]
@@ -63,23 +66,67 @@ def settings(
     _one_of("guarantee", others["guarantee"], ("exactly_once", "at_least_once"))
     _one_of("naming", others["naming"], ("stable", "kafka_streams"))
     for name in ("on_deserialize_error", "on_process_error"):
-        if not callable(others[name]):
+        if callable(others[name]):
+            _called_with(name, others[name], "f(context, error)", 2)
+        else:
             _one_of(name, others[name], ("fail", "skip", "dead_letter"), "or f(context, error)")
     _only("standby_replicas", standby_replicas, 0)
     _only("emit", emit, "every_update")
     _only("optimize", optimize, "none")
     _only("on_failure", on_failure, "stop")
-    for name in ("timestamp", "on_start", "on_stop", "on_state_change"):
-        if others[name] is not None and not callable(others[name]):
-            raise ConfigError(f"{name} is {others[name]!r}, which cannot be called; give it a function")
+    if others["replication_factor"] not in (-1, 1):
+        raise ConfigError(
+            f"replication_factor is {others['replication_factor']!r}; the embedded log, which is all that this version "
+            f"has, keeps one copy: leave it at -1"
+        )
+    for name, shape, arguments in _HOOKS:
+        if others[name] is not None:
+            _called_with(name, others[name], shape, arguments)
+    if isinstance(others["state_dir"], Path):
+        others["state_dir"] = str(others["state_dir"])
+    _names(others)
     partitions = others["topic_partitions"]
     if not isinstance(partitions, int) or isinstance(partitions, bool) or partitions < 1:
         raise ConfigError(f"topic_partitions is {partitions!r}; it must be a whole number of at least 1")
     return Settings(
-        commit_interval_ms=milliseconds(commit_interval, "commit_interval"),
-        max_future_ms=None if max_future is None else milliseconds(max_future, "max_future"),
+        commit_interval_ms=_positive("commit_interval", commit_interval),
+        max_future_ms=None if max_future is None else _positive("max_future", max_future),
         **others,
     )
+
+
+_HOOKS = (
+    ("timestamp", "f(value), f(key, value) or f(key, value, context)", None),
+    ("on_start", "f()", 0),
+    ("on_stop", "f()", 0),
+    ("on_state_change", "f(new, old)", 2),
+)
+
+
+def _called_with(name: str, f: Any, shape: str, arguments: int | None) -> None:
+    if not callable(f):
+        raise ConfigError(f"{name} is {f!r}, which cannot be called; give it a function {shape}")
+    if arguments is not None and not takes(f, arguments):
+        raise ConfigError(f"{name} is called as {shape}, and the function given cannot be called like that")
+
+
+def _names(others: dict[str, Any]) -> None:
+    """Texts that are texts, and a topic that can be one."""
+    for name in ("broker", "state_dir"):
+        if not isinstance(others[name], str) or not others[name]:
+            raise ConfigError(f"{name} is {others[name]!r}; write a text such as {getattr(Settings, name)!r}")
+    try:
+        if others["dead_letter_topic"] is not None:
+            legal(others["dead_letter_topic"])
+    except TopologyError as error:
+        raise ConfigError(f"dead_letter_topic: {error}") from None
+
+
+def _positive(name: str, duration: Duration) -> int:
+    found = milliseconds(duration, name)
+    if found <= 0:
+        raise ConfigError(f"{name} is {duration!r}; it must be at least 1 ms")
+    return found
 
 
 def _one_of(name: str, value: object, known: tuple[str, ...], also: str = "") -> None:

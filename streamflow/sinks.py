@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from streamflow.errors import StreamflowError
 from streamflow.forms import Form
+from streamflow.naming import legal
 from streamflow.operators.contract import Emit
+from streamflow.serdes import shown
 from streamflow.topology import Sink
 
 
@@ -93,7 +95,7 @@ def _any_sink(name: str, meaning: Sink, topic: str | None, form: Form, host: Out
             partition = outlet.null_partition()
         else:
             partition = outlet.of[key_bytes if inner is None else key_bytes[inner]]
-        headers = context.record.headers if headers_of is None else headers_of(key, value, context)
+        headers = context.record.headers if headers_of is None else _pairs(headers_of(key, value, context), name)
         records = outlet.lists[partition]
         records.append((key_bytes, value_bytes, timestamp, headers))
         if undo is not None:
@@ -110,14 +112,45 @@ def _outlet_of(name: str, meaning: Sink, topic: str | None, host: Outside) -> Ca
 
     chosen: Any = meaning.topic
     context = host.context
+    known: dict[Any, tuple[str, Outlet]] = {}
 
     def outlet_of(key: Any, value: Any) -> tuple[str, Outlet]:
         to = chosen(key, value, context)
-        if not isinstance(to, str) or not to:
-            raise StreamflowError(f"step {name!r}: its function must give the name of a topic, but gave {to!r}")
-        return to, host.outlet(to)
+        try:
+            return known[to]
+        except (KeyError, TypeError):  # new, or nothing that could be a name
+            found = known[to] = _checked(to, name), host.outlet(to)
+            return found
 
     return outlet_of
+
+
+def _checked(topic: Any, step: str) -> str:
+    if not isinstance(topic, str):
+        raise StreamflowError(f"step {step!r}: its function must give the name of a topic, but gave {topic!r}")
+    try:
+        return legal(topic)
+    except StreamflowError as error:
+        raise StreamflowError(f"step {step!r}: its function gave a topic that cannot be: {error}") from None
+
+
+def _pairs(headers: Any, step: str) -> list[tuple[str, bytes | None]]:
+    """A user's headers, once they are found to be such: the log would refuse them only at the commit."""
+    found: Any = [*headers] if isinstance(headers, list | tuple) else None
+    if found is None or not all(map(_is_header, found)):
+        raise StreamflowError(
+            f"step {step!r}: its headers must be pairs of a name and bytes, such as [('kind', b'order')], "
+            f"but it gave {shown(headers)}"
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def _is_header(pair: Any) -> bool:
+    match pair:
+        case (str(), bytes() | None):
+            return True
+        case _:
+            return False
 
 
 def _as_they_are(meaning: Sink, form: Form) -> tuple[bool, bool]:

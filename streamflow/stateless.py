@@ -180,7 +180,7 @@ class StatelessWords(Generic[K, V]):
         self._next(step, Foreach(arity(f, "action", step)))
 
     def print(self, label: str | None = None, *, name: str | None = None) -> None:
-        """Write each record to standard output, behind ``[label]:`` if one is given."""
+        """Write each record to standard output as a line ``key, value``; with a label as ``[label]: key, value``."""
         self._next(self._name("print", name), Print(label))
 
     def merge(self, *streams: KStream[K, V], name: str | None = None) -> KStream[K, V]:
@@ -206,7 +206,7 @@ class StatelessWords(Generic[K, V]):
         >>> sorted(orders.split({"big": lambda n: n > 100}, default="small"))
         ['big', 'small']
         """
-        if not branches:
+        if not isinstance(branches, Mapping) or not branches:
             raise TopologyError('a split needs at least one branch: split({"name": predicate}, default="rest")')
         if default in branches:
             raise TopologyError(f"the default branch of a split is called {default!r}, and so is another branch")
@@ -269,8 +269,8 @@ class StatelessWords(Generic[K, V]):
 
 
 def _agreed(every: list[Known], step: str) -> Known:
-    """What several streams have in common."""
+    """What several streams have in common; where one of them does not tell, it is the one to be asked."""
     names = {known.serde.name if known.serde is not None else None for known in every}
     if len(names) == 1:
         return every[0]
-    return Known(None, step)
+    return next((known for known in every if known.serde is None), Known(None, step))

@@ -89,7 +89,7 @@ class KStream(StatelessWords[K, V]):
         """Send the records through a topic of the application's own, so that equal keys meet in one partition.
 
         ``partitions`` is that topic's count (else as many as what comes in has), ``partitioner`` is
-        ``f(topic, key, value, partitions) -> int``. Records without a key are dropped and counted.
+        ``f(topic, key, value, partitions) -> int``. Records without a key are dropped, unless a left join comes next.
         """
         builder = self._builder
         topic = legal(name) if name is not None else builder.naming.step("repartition", self._anchor)
@@ -141,10 +141,10 @@ class KStream(StatelessWords[K, V]):
         builder = self._builder
         if isinstance(topic, str):
             legal(topic)
-            if topic in builder.topics_above(self._step):
+            if topic in builder.passes_all_of(self._step):
                 raise TopologyError(
-                    f"step '{step}' writes to topic '{topic}', from which its own records come; they would go round "
-                    f"for ever, so give it another topic"
+                    f"step '{step}' writes every record of topic '{topic}' to '{topic}' again; they would go round for "
+                    f"ever, so filter them first or give it another topic"
                 )
         elif callable(topic):
             topic = contextual(topic, "topic", step)
@@ -182,7 +182,7 @@ class KStream(StatelessWords[K, V]):
     ) -> KGroupedStream[Any, V]:
         """Put together what ``f(value)`` (or ``f(key, value)``) gives the same key; ``key`` is its type.
 
-        The records go through a repartition topic; those whose new key is None are dropped and counted.
+        The records go through a repartition topic; those whose new key is None are left out.
         """
         stream = self._keyed_by("group-by", f, key, name)
         return KGroupedStream(stream.with_types(value=value), name)

@@ -10,6 +10,7 @@ in memory. What it leaves out is what it cannot have: other workers.
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import tempfile
 from collections import deque
@@ -19,7 +20,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from streamflow.app import App
 from streamflow.clock import Duration, milliseconds
-from streamflow.errors import StreamflowError
+from streamflow.errors import ConfigError, SerdeError, StreamflowError
 from streamflow.log.batch import encode, records
 from streamflow.log.contract import Committed, Offsets
 from streamflow.log.memory import MemoryLog, Stored
@@ -33,6 +34,7 @@ from streamflow.runtime.stats import Stats
 from streamflow.runtime.stores import DiskStores
 from streamflow.runtime.task import Rules, Task
 from streamflow.serdes import Serde, serde_of
+from streamflow.state.changelog import META_KEY
 from streamflow.state.contract import Base
 from streamflow.state.memory import MemoryBase
 from streamflow.state.spec import StoreSpec
@@ -70,7 +72,8 @@ class TopologyTestDriver:
 
     ``commit="every_record"`` commits after each record and lets its effects run through repartition topics to
     the end; with ``"manual"`` nothing is visible before `commit`. ``stores`` are in memory or in RocksDB (in a
-    temporary folder). ``wall_clock`` is in milliseconds since the epoch.
+    temporary folder). ``wall_clock`` is in milliseconds since the epoch. Topics that a script reads by a pattern
+    come into being when `input_topic` names them.
     """
 
     def __init__(
@@ -82,8 +85,13 @@ class TopologyTestDriver:
         commit: Literal["every_record", "manual"] = "every_record",
         stores: Literal["memory", "rocksdb"] = "memory",
     ) -> None:
+        _one_of("commit", commit, ("every_record", "manual"))
+        _one_of("stores", stores, ("memory", "rocksdb"))
+        if not isinstance(partitions, int) or partitions < 1:
+            raise ConfigError(f"partitions is {partitions!r}; it must be a whole number of at least 1")
         self.clock = DriverClock(wall_clock)
         self.log = MemoryLog()
+        self._app_id = app.id
         self._topology = app.topology
         self._rules = Rules.of(app.id, app.settings)
         self._every_record = commit == "every_record"
@@ -99,9 +107,8 @@ class TopologyTestDriver:
         if app.settings.dead_letters:
             names = [*names, self._rules.dead_letter_topic]
         self._create(names)
-        self.plan: Plan = plan(self._topology, app.id, self._counts())
-        _run(self.log.create_topics(self.plan.internal_topics))
-        self._start()
+        self.plan = Plan(app.id, (), (), {})
+        self._plan()
 
     def __enter__(self) -> TopologyTestDriver:
         return self
@@ -120,6 +127,13 @@ class TopologyTestDriver:
     def input_topic(self, name: str, *, key: Any = None, value: Any = None) -> InputTopic[Any, Any]:
         """A topic to write to; serdes default to those of the source that reads it."""
         source = self._meaning(name, Source)
+        if source is not None and name not in self.plan.partitions:  # read by a pattern, and new
+            self._create([name])
+            self._forget()
+            self._plan()
+        if name not in self.plan.partitions:
+            known = ", ".join(map(repr, sorted(external_topics(self._topology)))) or "none"
+            raise StreamflowError(f"no step reads topic {name!r}; the script names {known}")
         return InputTopic(self, name, _serde(key, source), _serde(value, source, "value"))
 
     def output_topic(self, name: str, *, key: Any = None, value: Any = None) -> OutputTopic[Any, Any]:
@@ -155,7 +169,7 @@ class TopologyTestDriver:
     def store(self, name: str) -> Any:
         """A store by its name, with the words of its kind; over all partitions when there are several."""
         handles = {
-            task.partition: task.stores[name].handle(key_raw=False, value_raw=False)
+            task.partition: task.stores[name].handle(key_raw=False, value_raw=False, now=self.clock.now_ms)
             for task, _ in self._running.values()
             if name in task.stores
         }
@@ -176,6 +190,15 @@ class TopologyTestDriver:
         return self._counts().get(topic, 0)
 
     # --- inside
+
+    def _plan(self) -> None:
+        """Plan and start, once every pattern has a topic to read."""
+        patterns = [s.meaning.pattern for s in self._topology.steps.values() if isinstance(s.meaning, Source)]
+        counts = self._counts()
+        if all(any(pattern.fullmatch(name) for name in counts) for pattern in patterns if pattern is not None):
+            self.plan = plan(self._topology, self._app_id, counts)
+            _run(self.log.create_topics(self.plan.internal_topics))
+            self._start()
 
     def accept(self, topic: str, partition: int, record: tuple[bytes | None, bytes | None, int, Headers]) -> None:
         """Append one record to an input and run it through."""
@@ -258,11 +281,16 @@ class TopologyTestDriver:
     def _meaning(self, topic: str, kind: type[T]) -> T | None:
         for step in self._topology.steps.values():
             meaning = step.meaning
-            if isinstance(meaning, kind):
-                topics = meaning.topics if isinstance(meaning, Source) else (getattr(meaning, "topic", None),)
-                if topic in topics:
-                    return meaning
+            if isinstance(meaning, kind) and isinstance(meaning, Source | Sink) and self._names(meaning, topic):
+                return meaning
         return None
+
+    def _names(self, meaning: Source | Sink, topic: str) -> bool:
+        if meaning.repartition is not None:
+            topic = topic.removeprefix(f"{self._app_id}-")
+        if isinstance(meaning, Sink):
+            return meaning.topic == topic
+        return topic in meaning.topics or (meaning.pattern is not None and bool(meaning.pattern.fullmatch(topic)))
 
 
 class InputTopic(Generic[K, V]):
@@ -287,10 +315,13 @@ class InputTopic(Generic[K, V]):
         ``partition`` the key places it; records without a key take turns."""
         driver = self._driver
         count = driver.plan.partitions[self.name]
-        key_bytes = None if key is None else self._key.serialize(key)
-        value_bytes = None if value is None else self._value.serialize(value)
+        try:
+            key_bytes = None if key is None else self._key.serialize(key)
+            value_bytes = None if value is None else self._value.serialize(value)
+        except SerdeError as error:
+            raise SerdeError(f"topic {self.name!r} takes {self._key.name} and {self._value.name}: {error}") from None
         if partition is None:
-            partition = self._turn % count if key_bytes is None else partition_of(key_bytes, count)
+            partition = self._turn % count if key_bytes is None else _placed(key_bytes, self._key, count)
             self._turn += key_bytes is None
         if not 0 <= partition < count:
             raise StreamflowError(f"topic {self.name!r} has the partitions 0 to {count - 1}, not {partition}")
@@ -351,38 +382,69 @@ class OutputTopic(Generic[K, V]):
             found.extend(batches)
         for stored in sorted(found, key=lambda stored: stored.order):
             for raw in records(stored.data):
-                key, value = self._key.deserialize(raw.key), self._value.deserialize(raw.value)
+                if raw.key == META_KEY:  # a store's own note in its changelog
+                    continue
+                try:
+                    key, value = self._key.deserialize(raw.key), self._value.deserialize(raw.value)
+                except SerdeError as error:
+                    raise SerdeError(
+                        f"{self.name!r} offset {raw.offset}: {error}; say what is in it: output_topic(name, key=, value=)"
+                    ) from None
                 self._waiting.append(Record(key, value, raw.timestamp, tuple(raw.headers)))
 
 
 class Partitioned:
     """A store that lies in several partitions: keys are asked where they lie, scans go over all of them in key order."""
 
-    _KEYED = frozenset({"get", "put", "delete", "put_if_absent", "get_with_timestamp", "fetch"})
+    _KEYED = frozenset({"get", "put", "delete", "put_if_absent", "get_with_timestamp", "fetch", "get_pair", "put_pair"})
 
     def __init__(self, handles: Mapping[int, Any], spec: StoreSpec, partitions: int) -> None:
+        self.name = spec.name
         self._handles = handles
         self._spec = spec
         self._partitions = partitions
 
+    def put_all(self, items: Iterable[tuple[Any, Any]]) -> None:
+        """Put every ``(key, value)``."""
+        for key, value in items:
+            self.put(key, value)
+
     def __getattr__(self, word: str) -> Any:
+        of_one = getattr(next(iter(self._handles.values())), word)
+
         def keyed(key: Any, *args: Any, **options: Any) -> Any:
-            encoded = self._spec.key.serialize(key)
-            assert encoded is not None
-            return getattr(self._handles[partition_of(encoded, self._partitions)], word)(key, *args, **options)
+            return getattr(self._holder(key), word)(key, *args, **options)
 
         def everywhere(*args: Any, **options: Any) -> Any:
             found = [getattr(handle, word)(*args, **options) for handle in self._handles.values()]
             if all(isinstance(one, int) for one in found):
                 return sum(found)
-            rows = [row for one in found for row in one]
-            return iter(sorted(rows, key=self._place, reverse=bool(options.get("reverse"))))
+            reverse = bool(inspect.signature(of_one).bind(*args, **options).arguments.get("reverse"))
+            return iter(sorted((row for one in found for row in one), key=self._place, reverse=reverse))
 
         return keyed if word in self._KEYED else everywhere
 
+    def _holder(self, key: Any) -> Any:
+        """Where a key lies: by its bytes, unless a partitioner of the user's has put it elsewhere."""
+        encoded = self._spec.key.serialize(key)
+        if encoded is None:
+            raise StreamflowError(f"store {self.name!r} has no row of the key None")
+        first = self._handles[_placed(encoded, self._spec.key, self._partitions)]
+        has = (lambda one: one.get(key)) if self._spec.kind == "key_value" else lambda one: next(one.fetch(key, None, None), None)
+        return next((one for one in (first, *self._handles.values()) if has(one) is not None), first)
+
     def _place(self, row: tuple[Any, ...]) -> tuple[bytes, int]:
-        key, start = (row[0].key, row[0].start) if isinstance(row[0], Windowed) else (row[0], 0)
+        key, start = (row[0].key, row[0].start) if self._spec.kind == "window" else (row[0], 0)
         return self._spec.key.serialize(key) or b"", start
+
+
+def _placed(key: bytes, serde: Serde[Any], partitions: int) -> int:
+    return partition_of(key if serde.placed_by is None else key[serde.placed_by], partitions)
+
+
+def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} is {value!r}; write {' or '.join(map(repr, known))}")
 
 
 def _serde(asked: Any, meaning: Source | Sink | None, side: Literal["key", "value"] = "key") -> Serde[Any]:

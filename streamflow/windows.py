@@ -39,7 +39,7 @@ def tumbling(size: Duration, *, grace: Duration = "0ms") -> TimeWindow:
     TimeWindow(size_ms=60000, advance_ms=60000, grace_ms=10000)
     """
     size_ms = _positive(size, "the size of a tumbling window")
-    return TimeWindow(size_ms, size_ms, milliseconds(grace, "grace"))
+    return TimeWindow(size_ms, size_ms, _grace(grace))
 
 
 def hopping(size: Duration, advance: Duration, *, grace: Duration = "0ms") -> TimeWindow:
@@ -55,7 +55,14 @@ def hopping(size: Duration, advance: Duration, *, grace: Duration = "0ms") -> Ti
             f"a hopping window of {size_ms} ms advances by {advance_ms} ms, so some records would be in no window; "
             f"write an advance of at most {size_ms} ms"
         )
-    return TimeWindow(size_ms, advance_ms, milliseconds(grace, "grace"))
+    return TimeWindow(size_ms, advance_ms, _grace(grace))
+
+
+def _grace(grace: Duration) -> int:
+    found = milliseconds(grace, "grace")
+    if found < 0:
+        raise TopologyError(f"grace is {grace!r}; it cannot be negative")
+    return found
 
 
 def _positive(duration: Duration, what: str) -> int:

@@ -39,8 +39,8 @@ def refuse_change(sub: SubTopology, meta: Meta | None) -> None:
         before = was.get(store, now)
         if before != now:
             raise StreamflowError(
-                f"the state of step {_step(sub, store)!r} (store {store!r}) was written as [{before}], and the script now "
-                f"says [{now}]; give the step another name= to begin it anew beside the old one, or run "
+                f"the state of step {_step(sub, store)!r} (store {store!r}) was written as [{before}], and the script "
+                f"now says [{now}]; give the step another name= to begin it anew beside the old one, or run "
                 "`streamflow reset` to lose what was kept"
             )
 

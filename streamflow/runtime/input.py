@@ -78,8 +78,8 @@ class Input:
             found = records(batch)
         except Exception as error:  # the codec raises whatever it likes
             raise LogCorrupt(
-                f"{self.tp.topic!r} partition {self.tp.partition}: the records at offset {self.position} or soon behind "
-                f"it cannot be read ({type(error).__name__}: {error}); nothing from there on was processed"
+                f"{self.tp.topic!r} partition {self.tp.partition}: the records at offset {self.position} or behind it "
+                f"cannot be read ({type(error).__name__}: {error}); nothing from there on was processed"
             ) from error
         if found and found[0].offset < self.position:  # the fetch began inside of a batch
             found = [record for record in found if record.offset >= self.position]

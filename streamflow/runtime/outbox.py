@@ -13,7 +13,6 @@ from streamflow.log.partitioner import Partitions
 from streamflow.record import TopicPartition
 from streamflow.serdes.base import shown
 
-
 RECORD_OVERHEAD = 200  # the tuple, the timestamp, the headers
 SAMPLED = 8
 
@@ -117,8 +116,8 @@ def _encoded(topic: str, partition: int, records: list[RawRecord]) -> list[bytes
             except Exception as why:
                 key, value, timestamp, headers = record
                 raise StreamflowError(
-                    f"a record for {topic!r} partition {partition} cannot be written ({why}): key {shown(key)}, value "
-                    f"{shown(value)}, timestamp {timestamp!r}, headers {shown(headers)}; nothing was committed. Keys and "
+                    f"a record for {topic!r} partition {partition} cannot be written ({why}): key {shown(key)}, "
+                    f"value {shown(value)}, timestamp {timestamp!r}, headers {shown(headers)}; nothing was committed. Keys and "
                     "values must be bytes or None, timestamps milliseconds, headers pairs of text and bytes"
                 ) from why
         raise error

@@ -73,7 +73,7 @@ class Place:
         return {name: TopicPartition(topic, self.partition) for name, topic in self.sub.changelogs.items()}
 
     def close(self, now_ms: int) -> None:
-        """Write down what is committed, as far as the disk lets us (the changelog has it too), and close every store."""
+        """Write down what is committed, as far as the disk lets us, for the changelog has it too; close every store."""
         for store in self.stores.values():
             try:
                 store.flush(now_ms)

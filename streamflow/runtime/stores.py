@@ -74,7 +74,7 @@ class DiskStores:
         if reason is not None:
             self._tell(place, spec, reason)
         self._opened[path] = Path(base.path)
-        return Store(spec, base, undo=place.undo)
+        return Store(spec, base, undo=place.undo, room=self._budget.row_room)
 
     def holding(self) -> dict[str, int]:
         """The tasks whose state lies here already, so that the group may give them back; 1 each, fresher is not known."""

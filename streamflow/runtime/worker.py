@@ -189,9 +189,12 @@ class Worker:
             if room < 0:
                 break  # to be committed first
             before = task.uncommitted
-            progress += await self._slice(held, task, seconds)
+            done = await self._slice(held, task, seconds)
             grown = task.uncommitted - before
+            progress += done
             room -= grown
+            if 4 * grown > most:
+                held.slice = max(1, done * most // (4 * grown))
             if grown > most and not held.careful and held.task is task:
                 logger.warning("task %s: a record has effects of some %d MiB; looking which", task.name, grown >> 20)
                 held.careful = True

@@ -16,9 +16,10 @@ _SHOWN = 24
 
 @dataclass(frozen=True)
 class Serde(Generic[T]):
-    """Two functions that are each other's inverse; both answer None to None.
+    """Two functions that are each other's inverse.
 
-    ``immutable`` says that a value cannot be changed in place (int, str, bytes, ...),
+    None is null whatever the serde, so the functions are not asked about it; only with ``null_safe``, which says that
+    both answer None to None by themselves. ``immutable`` says that a value cannot be changed in place (int, str, bytes, ...),
     so a store may hold the object itself instead of its bytes. ``name`` describes it
     in errors and in the fingerprint of a topology: equal names mean equal bytes. So a
     serde of one's own deserves a name; without one it is as good as any other unnamed.
@@ -27,10 +28,9 @@ class Serde(Generic[T]):
     all of them (a windowed key lies where its key lies). ``any_form`` says that ``serialize``
     may be given the bytes a value came as instead of the value.
 
-    >>> upper = Serde(lambda v: None if v is None else v.lower().encode(),
-    ...               lambda b: None if b is None else b.decode().upper(), name="upper")
-    >>> upper.deserialize(upper.serialize("ABC"))
-    'ABC'
+    >>> upper = Serde(lambda v: v.lower().encode(), lambda b: b.decode().upper(), name="upper")
+    >>> upper.deserialize(upper.serialize("ABC")), upper.serialize(None)
+    ('ABC', None)
     """
 
     serialize: Callable[[T], bytes | None]
@@ -39,6 +39,20 @@ class Serde(Generic[T]):
     immutable: bool = False
     placed_by: slice | None = None
     any_form: bool = False
+    null_safe: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.null_safe:
+            object.__setattr__(self, "serialize", _unless_none(self.serialize))
+            object.__setattr__(self, "deserialize", _unless_none(self.deserialize))
+            object.__setattr__(self, "null_safe", True)  # so that a copy is not wrapped once more
+
+
+def _unless_none(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def guarded(value: Any) -> Any:
+        return None if value is None else f(value)
+
+    return guarded
 
 
 Typed: TypeAlias = type[T] | Serde[T] | UnionType

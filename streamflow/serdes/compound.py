@@ -55,7 +55,7 @@ def windowed_by_size(inner: Serde[Any], size_ms: int | None) -> Serde[Windowed[A
         (start,) = unpack(data, len(data) - 8)
         return Windowed(read(data[:-8]), start, start + size_ms)
 
-    return Serde(serialize, deserialize, name, inner.immutable, placed_by=slice(None, -8))
+    return Serde(serialize, deserialize, name, inner.immutable, placed_by=slice(None, -8), null_safe=True)
 
 
 def window_size(size: Duration | None) -> int | None:
@@ -93,7 +93,7 @@ def change_serde(inner: Serde[Any]) -> Serde[Change[Any]]:
             return Change(read(data[begin : begin + length]), read(data[begin + length : -1]))  # type: ignore[index]
         raise unreadable(name, data or b"")
 
-    return Serde(serialize, deserialize, name, inner.immutable)
+    return Serde(serialize, deserialize, name, inner.immutable, null_safe=True)
 
 
 def _presence_out(value: Any) -> bytes | None:
@@ -104,7 +104,7 @@ def _presence_in(data: bytes | None) -> Any:
     return None if data is None else True
 
 
-presence: Serde[bool] = Serde(_presence_out, _presence_in, "presence", immutable=True, any_form=True)
+presence: Serde[bool] = Serde(_presence_out, _presence_in, "presence", immutable=True, any_form=True, null_safe=True)
 """Whether there was a value: one byte or null, read from any bytes. Counting needs no more, so it sends no more."""
 
 

@@ -85,16 +85,16 @@ def _number(name: str, form: str, python: str) -> Serde[Any]:
         except struct.error:
             raise unreadable(f"{python} ({name}, {size} bytes)", data) from None
 
-    return Serde(serialize, deserialize, name, immutable=True)
+    return Serde(serialize, deserialize, name, immutable=True, null_safe=True)
 
 
 def _same(data: bytes | None) -> Any:
     return data
 
 
-raw: Serde[bytes] = Serde(_raw_out, _same, "raw", immutable=True)
+raw: Serde[bytes] = Serde(_raw_out, _same, "raw", immutable=True, null_safe=True)
 """Bytes as they are."""
-string: Serde[str] = Serde(_string_out, _string_in, "string", immutable=True)
+string: Serde[str] = Serde(_string_out, _string_in, "string", immutable=True, null_safe=True)
 """Text as UTF-8, never quoted."""
 int32: Serde[int] = _number("int32", ">i", "int")
 """An integer in 4 bytes, as Java's ``Integer`` serde."""
@@ -102,7 +102,7 @@ int64: Serde[int] = _number("int64", ">q", "int")
 """An integer in 8 bytes, as Java's ``Long`` serde."""
 float64: Serde[float] = _number("float64", ">d", "float")
 """A number in 8 bytes, as Java's ``Double`` serde."""
-uuid: Serde[_uuid.UUID] = Serde(_uuid_out, _uuid_in, "uuid", immutable=True)
+uuid: Serde[_uuid.UUID] = Serde(_uuid_out, _uuid_in, "uuid", immutable=True, null_safe=True)
 """A UUID as its text, as Java's ``UUID`` serde."""
-nothing: Serde[None] = Serde(_none_out, _none_in, "none", immutable=True)
+nothing: Serde[None] = Serde(_none_out, _none_in, "none", immutable=True, null_safe=True)
 """Always null."""

@@ -12,6 +12,8 @@ from streamflow.log.assign import MemberState, assign
 NAMES = st.integers(0, 30).map("t_{}".format)
 TASKS = st.sets(NAMES)
 WEIGHTED = st.dictionaries(NAMES, st.integers(1, 9))
+SUBS = st.dictionaries(st.sampled_from("uvwx"), st.tuples(st.integers(1, 9), st.integers(1, 5)))
+"""Sub-topology -> its partitions and the weight of a task."""
 MEMBERS = st.lists(st.integers(0, 9).map("m_{}".format), min_size=1, max_size=8, unique=True)
 
 
@@ -21,6 +23,14 @@ def states(draw: st.DrawFn, ids: list[str], tasks: set[str]) -> list[MemberState
     held = draw(st.dictionaries(st.sampled_from(sorted(tasks)), st.sampled_from(ids)) if tasks else st.just({}))
     state = st.dictionaries(st.sampled_from(sorted(tasks)), st.integers(0, 5)) if tasks else st.just({})
     return [MemberState(id, frozenset(t for t, m in held.items() if m == id), draw(state)) for id in ids]
+
+
+def partitions_of(subs: dict[str, tuple[int, int]]) -> dict[str, int]:
+    return {f"{sub}_{p}": weight for sub, (count, weight) in subs.items() for p in range(count)}
+
+
+def kind(task: str) -> str:
+    return task.rpartition("_")[0]
 
 
 def loads(tasks: dict[str, int], members: list[MemberState], given_: dict[str, str]) -> dict[str, int]:
@@ -44,16 +54,52 @@ def test_equal_tasks_are_all_assigned_and_counts_differ_by_one_at_most(
     assert max(counts) - min(counts) <= 1
 
 
-@given(st.data(), WEIGHTED, MEMBERS)
-def test_no_move_of_one_task_would_balance_weights_better(
-    data: st.DataObject, tasks: dict[str, int], ids: list[str]
+@given(st.data(), SUBS, MEMBERS)
+def test_the_partitions_of_each_sub_topology_are_spread_evenly(
+    data: st.DataObject, subs: dict[str, tuple[int, int]], ids: list[str]
 ) -> None:
+    tasks = partitions_of(subs)
+    found = assign(tasks, data.draw(states(ids, set(tasks))))
+
+    assert found.keys() == tasks.keys()
+    for sub in subs:
+        counts = [sum(found[task] == id for task in tasks if kind(task) == sub) for id in ids]
+        assert max(counts) - min(counts) <= 1
+
+
+@given(st.data(), SUBS, MEMBERS)
+def test_no_move_that_keeps_sub_topologies_even_would_balance_weights_better(
+    data: st.DataObject, subs: dict[str, tuple[int, int]], ids: list[str]
+) -> None:
+    tasks = partitions_of(subs)
     members = data.draw(states(ids, set(tasks)))
     found = assign(tasks, members)
-    assert found.keys() == tasks.keys()
     load = loads(tasks, members, found)
+    has = Counter((id, kind(task)) for task, id in found.items())
     for task, id in found.items():
-        assert all(load[id] - load[other] <= tasks[task] for other in load)
+        for other in load:
+            if has[other, kind(task)] < has[id, kind(task)]:
+                assert load[id] - load[other] <= tasks[task]
+
+
+@given(st.data(), SUBS, MEMBERS)
+def test_what_is_assigned_stays_when_nothing_changes_whatever_the_sub_topologies(
+    data: st.DataObject, subs: dict[str, tuple[int, int]], ids: list[str]
+) -> None:
+    tasks = partitions_of(subs)
+    first = assign(tasks, data.draw(states(ids, set(tasks))))
+    again = [MemberState(id, frozenset(task for task, at in first.items() if at == id)) for id in ids]
+
+    assert assign(tasks, again) == first
+
+
+def test_a_light_and_a_heavy_sub_topology_are_each_shared_by_two() -> None:
+    tasks = partitions_of({"light": (4, 1), "heavy": (4, 2)})
+    alone = assign(tasks, [MemberState("a")])
+    found = assign(tasks, [MemberState("a", frozenset(alone)), MemberState("b")])
+    assert Counter((id, kind(task)) for task, id in found.items()) == {
+        (id, sub): 2 for id in "ab" for sub in ("light", "heavy")
+    }
 
 
 @given(st.data(), WEIGHTED, MEMBERS)

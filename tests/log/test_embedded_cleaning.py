@@ -215,9 +215,9 @@ async def test_the_background_compacts_by_itself_what_is_worth_it(embedded: Embe
         await log.append({at("a"): encode([(b"k%d" % n, b"x" * 1000, 0, ()) for n in range(100)])})
 
     async def compacted() -> bool:
-        return len(await read(log, at("a"))) == 100
+        return len(await read(log, at("a"))) <= 1200
 
-    await until(compacted, "one record a key")
+    await until(compacted, "many of the 2,000 records superseded and gone")
 
 
 @asynchronous

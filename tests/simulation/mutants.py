@@ -238,11 +238,11 @@ def position_without_rows() -> list[Change]:
     """The position is written, and some of its rows are not."""
     sound = Store._write_down
 
-    def write_down(self: Store, now_ms: int) -> None:
+    def write_down(self: Store, now_ms: int) -> Iterator[None]:
         sinking: Any = self._layers.sinking
         for key in sorted(sinking)[:1]:
             sinking.forget(key)
-        sound(self, now_ms)
+        return sound(self, now_ms)
 
     return [(Store, "_write_down", write_down)]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.errors import StateError, StoreCorrupt, StoreStalled
+from streamflow.errors import StateError, StoreCorrupt, StoreStalled, StoreUnavailable
 from streamflow.state.budget import Budget
 from streamflow.state.rocksdb import RocksBase, StoreLocked, failure
 
@@ -147,7 +147,7 @@ def test_one_process_cannot_open_a_directory_twice(tmp_path: Path) -> None:
         ("IO error: No space left on deviceWhile appending to file", StoreStalled),
         ("Result incomplete: Write stall", StoreStalled),
         ("IO error: While lock file: /x/LOCK: Resource temporarily unavailable", StoreLocked),
-        ("IO error: While open a file: Permission denied", StateError),
+        ("IO error: While open a file: Permission denied", StoreUnavailable),
         ("IO error: Too many open files", StateError),
         ("Corruption: block checksum mismatch", StoreCorrupt),
         ("IO error: No such file or directory: MANIFEST", StoreCorrupt),

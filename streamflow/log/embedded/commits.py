@@ -10,7 +10,7 @@ The ids of commits lie 64 to a row of the table ``commits``, found by number:
 
     id     owner id << 40 | commit_seq // 64
     data   0  last written, ms    int64       8  crc32 of the rest and the id   uint32
-           12 entries: commit_seq % 64 (1 byte), length (1 byte), the id
+           12 entries: commit_seq % 64 (1 byte), length (1 byte), the id; of two for one number the later holds
 
 This table is under no seal. A row that is lost makes a commit unknown, and the
 store that asks is rebuilt; that none is known which is not in the log rests on
@@ -37,6 +37,7 @@ _PER_ROW = 64
 _SEQ_BITS = 40
 _ROW = struct.Struct(">qI")
 _MOST_ID_BYTES = 255
+_LONG = 4096
 _IDS = "SELECT id, data FROM commits WHERE id >= ? AND id < ? ORDER BY id"
 
 Batches = Mapping[TopicPartition, Sequence[bytes]]
@@ -154,8 +155,7 @@ def commit_id(view: View, group: str, task: str, seq: int) -> bytes | None:
     owner = view.get(OWNER, task, group)
     if owner is None or seq > owner.last:
         return None
-    _, entries = _row(view, owner.id << _SEQ_BITS | seq // _PER_ROW)
-    return entries.get(seq % _PER_ROW)
+    return _entries(_body(view, owner.id << _SEQ_BITS | seq // _PER_ROW)).get(seq % _PER_ROW)
 
 
 def stale_ids(view: View, now: int) -> list[int]:
@@ -190,25 +190,29 @@ def _write(change: Change, intent: Intent, now: int) -> Committed:
 
 def _keep_id(change: Change, owner: int, seq: int, id: bytes, now: int) -> None:
     at = owner << _SEQ_BITS | seq // _PER_ROW
-    _, entries = _row(change, at)
-    entries[seq % _PER_ROW] = id
-    body = b"".join(bytes((slot, len(one))) + one for slot, one in entries.items())
+    body = _body(change, at)
+    if len(body) > _LONG:  # numbers that come again and again, each time with another id
+        body = b"".join(bytes((slot, len(one))) + one for slot, one in _entries(body).items())
+    body += bytes((seq % _PER_ROW, len(id))) + id
     total = crc32(b"%d" % at + struct.pack(">q", now) + body)
     change.execute("INSERT OR REPLACE INTO commits VALUES (?, ?)", (at, _ROW.pack(now, total) + body))
 
 
-def _row(view: View, at: int) -> tuple[int, dict[int, bytes]]:
+def _body(view: View, at: int) -> bytes:
     found = view.execute("SELECT data FROM commits WHERE id = ?", (at,)).fetchone()
     if found is None:
-        return 0, {}
+        return b""
     data: bytes = found[0]
-    written, total = _ROW.unpack_from(data)
-    if crc32(b"%d" % at + data[:8] + data[12:]) != total:
+    if crc32(b"%d" % at + data[:8] + data[12:]) != _ROW.unpack_from(data)[1]:
         raise LogCorrupt(f"the checksum of row {at} of the commit ids is wrong")
+    return data[12:]
+
+
+def _entries(body: bytes) -> dict[int, bytes]:
     entries: dict[int, bytes] = {}
-    place = _ROW.size
-    while place < len(data):
-        size = data[place + 1]
-        entries[data[place]] = data[place + 2 : place + 2 + size]
-        place += 2 + size
-    return written, entries
+    place = 0
+    while place < len(body):
+        end = place + 2 + body[place + 1]
+        entries[body[place]] = body[place + 2 : end]
+        place = end
+    return entries

@@ -105,23 +105,24 @@ class SealRow(msgspec.Struct):
 
 
 class Kind(Generic[T]):
-    """One kind of row: its name and how its value is read."""
+    """One kind of row: its name, how its value is read, and whether a writer remembers it from one change to the next."""
 
-    __slots__ = ("decode", "name")
+    __slots__ = ("decode", "name", "remembered")
 
-    def __init__(self, name: str, row: type[T]) -> None:
+    def __init__(self, name: str, row: type[T], *, remembered: bool = False) -> None:
         self.name = name
         self.decode = msgspec.json.Decoder(row).decode
+        self.remembered = remembered
 
 
 LOG = Kind("log", LogRow)
-TOPIC = Kind("topic", TopicRow)
-PARTITION = Kind("partition", PartitionRow)
+TOPIC = Kind("topic", TopicRow, remembered=True)
+PARTITION = Kind("partition", PartitionRow, remembered=True)
 TRASH = Kind("trash", TrashRow)
 LEASE = Kind("lease", LeaseRow)
 OFFSET = Kind("offset", OffsetRow)
-OWNER = Kind("owner", OwnerRow)
-SEAL = Kind("seal", SealRow)
+OWNER = Kind("owner", OwnerRow, remembered=True)
+SEAL = Kind("seal", SealRow, remembered=True)
 
 _encode = msgspec.json.Encoder().encode
 _Key = tuple[str, str, str]
@@ -171,31 +172,43 @@ class View:
             raise LogCorrupt(f"the seal speaks of {seal.count} control rows and the file holds {count}, or others")
 
 
+class Memory:
+    """What a writer knows of the rows, good for as long as nobody else has written: rows, and checksums (None: no row)."""
+
+    __slots__ = ("rows", "sums")
+
+    def __init__(self) -> None:
+        self.rows: dict[_Key, Any] = {}
+        self.sums: dict[_Key, int | None] = {}
+
+
 class Change(View):
     """A write transaction. Rows that were put are written together by `flush`, with the seal.
 
-    `get` gives the same object each time; what is changed in it counts once it was put.
+    `get` gives the same object each time, so whoever changes it puts it too, or lets the transaction fail.
     """
 
-    def __init__(self, connection: sqlite3.Connection, token: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, token: str, memory: Memory) -> None:
         super().__init__(connection)
         self.executemany = connection.executemany
         self.token = token
         self.written = 0  # bytes of batches, for the pace of checkpoints
         self._rows: dict[_Key, Any] = {}
+        self._remembered = memory.rows
+        self._sums = memory.sums
         self._pending: dict[_Key, Any] = {}
-        self._sums: dict[_Key, int | None] = {}
         self._count = self._total = 0
 
     def get(self, kind: Kind[T], name: str = "", scope: str = "") -> T | None:
         key = (kind.name, scope, name)
+        rows = self._remembered if kind.remembered else self._rows
         row: T | None
-        if key in self._rows:
-            row = self._rows[key]
+        if key in rows:
+            row = rows[key]
             return row
         found = self.execute(_ONE, key).fetchone()
         self._sums[key] = None if found is None else found[1]
-        self._rows[key] = row = None if found is None else _read(kind, scope, name, *found)
+        rows[key] = row = None if found is None else _read(kind, scope, name, *found)
         return row
 
     def scan(self, kind: Kind[T], scope: str | None = None) -> Iterator[tuple[str, str, T]]:
@@ -204,23 +217,26 @@ class Change(View):
 
     def put(self, kind: Kind[T], row: T, name: str = "", scope: str = "") -> None:
         """Set a row."""
-        key = (kind.name, scope, name)
-        self._rows[key] = self._pending[key] = row
+        self._set(kind, (kind.name, scope, name), row)
 
     def delete(self, kind: Kind[Any], name: str = "", scope: str = "") -> None:
         """Remove a row."""
-        key = (kind.name, scope, name)
-        self._rows[key] = self._pending[key] = None
+        self._set(kind, (kind.name, scope, name), None)
 
     def flush(self) -> None:
         """Write what was put, and the seal with this transaction's token."""
         self._write()
-        seal = super().get(SEAL) or SealRow()
+        seal = self.get(SEAL) or SealRow()
         seal.count += self._count
         seal.total = (seal.total + self._total) & _MASK
         seal.token = self.token
+        self._remembered[SEAL.name, "", ""] = seal
         value = _encode(seal)
         self.execute(_PUT, (SEAL.name, "", "", value, checksum(SEAL.name, "", "", value)))
+
+    def _set(self, kind: Kind[Any], key: _Key, row: Any) -> None:
+        self._pending[key] = row
+        (self._remembered if kind.remembered else self._rows)[key] = row
 
     def _write(self) -> None:
         puts: list[tuple[str, str, str, bytes, int]] = []

@@ -17,7 +17,7 @@ from typing import TypeVar
 from streamflow.errors import LogError, LogUnavailable
 from streamflow.log.embedded import batches, files
 from streamflow.log.embedded.bell import Bell, ring
-from streamflow.log.embedded.control import LOG, PARTITION, SEAL, TOPIC, Change, LogRow, View
+from streamflow.log.embedded.control import LOG, PARTITION, SEAL, TOPIC, Change, LogRow, Memory, View
 from streamflow.log.embedded.lock import WriteLock
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ class Database:
         self._lock: WriteLock | None = None
         self._writer: sqlite3.Connection | None = None
         self._readers: dict[str, sqlite3.Connection] = {}
+        self._memory, self._version = Memory(), -1
         self._unsaved = 0
         self.closed = False
         self._rings, self._name = False, ""
@@ -170,7 +171,7 @@ class Database:
         _look(self._writer, _verify, ())
 
     def _first_rows(self, made: sqlite3.Connection) -> None:
-        change = Change(made, self._entropy(8).hex())
+        change = Change(made, self._entropy(8).hex(), Memory())
         change.put(LOG, LogRow(format=files.FORMAT_VERSION))
         change.flush()
 
@@ -181,9 +182,9 @@ class Database:
 
     def _transact(self, work: Callable[..., T], args: tuple[object, ...]) -> T:
         writer = self._connection()
-        change = Change(writer, self._entropy(8).hex())
         writer.execute("BEGIN IMMEDIATE")
         try:
+            change = Change(writer, self._entropy(8).hex(), self._remembered(writer))
             result = work(change, *args)
             change.flush()
         except BaseException:
@@ -199,7 +200,15 @@ class Database:
         self._unsaved += change.written + _CONTROL_BYTES
         return result
 
+    def _remembered(self, writer: sqlite3.Connection) -> Memory:
+        """What the last change left in memory, unless somebody else has written since."""
+        version: int = writer.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            self._version, self._memory = version, Memory()
+        return self._memory
+
     def _roll_back(self, writer: sqlite3.Connection) -> None:
+        self._version = -1
         try:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
@@ -218,6 +227,7 @@ class Database:
 
     def _reopen(self) -> None:
         writer, self._writer = self._writer, None
+        self._version = -1
         if writer is not None:
             writer.close()
         self._writer = self._opened()
