@@ -133,7 +133,7 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
     time, sends_old, windowed = scope.stream_time(), scope.sends_old, _key_maker(scope, window.size_ms)
     updates = policy == "on_update"
     close, note = (None, None) if updates else closing(store, window, windowed, emit, scope)
-    tumbling = size == advance
+    tumbling, raw, pack_start = size == advance, scope.key_out_raw, _pack_start
 
     def process(key: Any, value: Any, timestamp: int) -> None:
         now = time.now
@@ -167,7 +167,7 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
                 total = fold(key, total, value)
             put_pair(key, start, total, at)
             if updates:
-                emit(windowed(key, start), total, old, at)
+                emit(key + pack_start(start) if raw else windowed(key, start), total, old, at)
 
     return process
 

@@ -60,10 +60,13 @@ def window_records(
     """One record a row: the value as on disk, for these topics are stamped with the time of appending."""
     behind = -START - (SEQ if duplicates else 0)
     key_end = behind - len(KEY_END)
-    return [
-        (escape(plain(row[SEGMENT:key_end]) + row[behind:]), row_of(pair), pair[1], _NO_HEADERS)
-        for row, pair in rows.items()
-    ]
+    found: list[RawRecord] = []
+    add = found.append
+    for row, pair in rows.items():
+        key = row[SEGMENT:key_end]
+        key = (plain(key) if 0 in key else key) + row[behind:]
+        add((escape(key) if key.startswith(RESERVED) else key, row_of(pair), pair[1], _NO_HEADERS))
+    return found
 
 
 class Absorbed(NamedTuple):

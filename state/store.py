@@ -132,12 +132,12 @@ class Store:
 
     @property
     def uncommitted_bytes(self) -> int:
-        """Roughly the memory they take: some of the rows that are new since it was last asked are measured."""
+        """Roughly the memory they take: of the rows that are new since it was last asked, the newest are measured."""
         overlay = self._layers.overlay
         new = len(overlay) - self._measured
         if new > 0:
-            some = islice(reversed(overlay.items()), 0, new, new // _SAMPLE + 1)
-            sizes = [getsizeof(key) + getsizeof(value) for key, (value, _) in some]
+            newest = islice(reversed(overlay.items()), min(new, _SAMPLE))
+            sizes = [getsizeof(key) + getsizeof(value) for key, (value, _) in newest]
             self._overlay_bytes += new * (sum(sizes) // len(sizes) + ROW_OVERHEAD)
         self._measured = len(overlay)
         return self._overlay_bytes + self._frozen_bytes
@@ -294,8 +294,16 @@ class Store:
         if expired:
             for key in [key for key in sinking if key < expired[0][1]]:
                 sinking.forget(key)
+        own = self._recorded or self._blank()
+        # It stands where it stood, but names the newest commit: if the log should lose that one (a power cut), rows
+        # of it may be here already, and the base must not be believed.
         under_way = msgspec.structs.replace(
-            self._recorded or self._blank(), flushing_to=target.position, segment_ms=target.segment_ms
+            target,
+            position=own.position,
+            written_at=own.written_at,
+            observed=own.observed,
+            sequence=own.sequence,
+            flushing_to=max(target.position, own.flushing_to or 0),
         )
         batches = _in_order(list(sinking))
         batch = next(batches, [])
@@ -324,7 +332,8 @@ class Store:
             position=self.position,
             # What was restored was read from the log just now, whenever it was committed.
             written_at=max(newest.written_at, own.written_at, now_ms if self._restored else 0),
-            flushing_to=None,
+            # Rows of a flush that a crash cut off are no prefix of the changelog until a restore has passed them all.
+            flushing_to=own.flushing_to if (own.flushing_to or 0) > self.position else None,
             observed=self._horizon.committed,
             sequence=self._horizon.committed_sequence,
             segment_ms=self._starts.segment_ms if self.spec.kind == "window" else 0,

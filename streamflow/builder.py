@@ -190,6 +190,8 @@ class Builder:
             if isinstance(above.meaning, Source):
                 if above.meaning.repartition is None:
                     found.update(above.meaning.topics)
+                else:
+                    todo.append(self._routes[above.meaning.repartition][0])
             elif type(above.meaning) in _PASSES_ALL:
                 todo.extend(above.parents)
         return found

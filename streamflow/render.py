@@ -1,8 +1,10 @@
 """A topology drawn: as plain data, as a Mermaid flowchart, and as an SVG of its own.
 
-The drawing is in layers, left to right: a step stands right of all its parents,
-and a repartition topic joins the sub-topology that writes it to the one that
-reads it. Within a layer, steps stand by the middle of their parents.
+The drawing is in layers, left to right: a step stands right of all its parents
+and of the tables it looks into. Within a layer, steps stand by the middle of
+their parents. What goes from one sub-topology to another through a repartition
+topic takes the free lanes: down behind its column, along above the frame of
+the reader, and in from the left; so it crosses no box.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from streamflow.topology import Sink, Source, Step, Topology, groups, keepers, s
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN, HEAD = 190, 46, 56, 18, 24, 26
 """A box, the space between boxes, and around a sub-topology, in pixels."""
+LANES, LANE = 4, 5
+"""Lines side by side in one free lane, and the pixels between two of them."""
 _LETTERS = 26
 
 _STYLE = """
@@ -26,7 +30,7 @@ _STYLE = """
   .step { fill: #ffffff; stroke: #7b8794; }
   .store { fill: #fffbea; stroke: #de911d; }
   .edge { fill: none; stroke: #7b8794; }
-  .between { fill: none; stroke: #2680c2; stroke-dasharray: 5 4; }
+  .between { fill: none; stroke: #2680c2; stroke-dasharray: 5 4; stroke-linejoin: round; }
 """
 
 
@@ -100,10 +104,10 @@ def to_mermaid(topology: Topology) -> str:
 
 
 def _quoted(text: str) -> str:
-    return text.replace('"', "#quot;")
+    return text.replace("#", "#35;").replace('"', "#quot;")
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Box:
     """Where a step is drawn, by its upper left corner."""
 
@@ -116,22 +120,37 @@ class _Box:
         return self.y + HEIGHT / 2
 
 
+@dataclass(frozen=True)
+class _Drawing:
+    """Boxes by step, and for each edge ``(from, to)`` that is longer than one layer the points it passes through."""
+
+    boxes: dict[str, _Box]
+    points: dict[tuple[str, str], list[tuple[float, float]]]
+
+    def height_of(self, edge: tuple[str, str]) -> float:
+        """The height at which an edge comes out of the layer before."""
+        passed = self.points.get(edge)
+        return passed[-1][1] if passed else self.boxes[edge[0]].middle
+
+
 def to_svg(topology: Topology) -> str:
     """The drawing, one sub-topology below the other; dashed lines go through repartition topics and stores."""
-    boxes: dict[str, _Box] = {}
+    drawing = _Drawing({}, {})
+    boxes = drawing.boxes
+    tops: dict[str, float] = {}
     frames: list[str] = []
     top, right = float(MARGIN), 0.0
     for number, names in enumerate(groups(topology)):
-        placed = _placed([topology.steps[name] for name in names], top + HEAD + MARGIN / 2)
-        boxes |= placed
-        bottom = max(box.y for box in placed.values()) + HEIGHT + MARGIN
-        wide = max(box.x for box in placed.values()) + WIDTH
+        bottom = _place(topology, names, top + HEAD + MARGIN / 2, drawing) + MARGIN
+        tops |= dict.fromkeys(names, top)
+        wide = max(boxes[name].x for name in names) + WIDTH
         frames.append(
             f'<rect class="group" x="{MARGIN}" y="{top:g}" width="{wide:g}" height="{bottom - top:g}" rx="8"/>'
-            f'<text x="{MARGIN + 12}" y="{top + 20:g}">Sub-topology {number}</text>'
+            f'<text x="{MARGIN + 24}" y="{top + 20:g}">Sub-topology {number}</text>'
         )
         top, right = bottom + MARGIN, max(right, wide + 2 * MARGIN)
-    drawn = [*frames, *_edges(topology, boxes), *(_drawn(box) for box in boxes.values())]
+    lines = [*_edges(topology, drawing), *_routes(topology, boxes, tops)]
+    drawn = [*frames, *lines, *map(_drawn, boxes.values())]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {right:g} {top:g}" width="{right:g}" height="{top:g}">\n'
         f"<style>{_STYLE}</style>\n"
@@ -140,47 +159,83 @@ def to_svg(topology: Topology) -> str:
     )
 
 
-def _placed(steps: Iterable[Step], top: float) -> dict[str, _Box]:
-    """Boxes of one sub-topology: the layer gives x, the middle of the parents gives y, and none lies on another."""
-    steps = list(steps)
+def _place(topology: Topology, names: list[str], top: float, drawing: _Drawing) -> float:
+    """Draw one sub-topology: the layer gives x, what comes in gives y, and none lies on another; gives the bottom."""
+    edges = {name: [(above, name) for above in _above(topology, name)] for name in names}
     layer: dict[str, int] = {}
-    for step in steps:  # parents stand before their children
-        layer[step.name] = 1 + max((layer[parent] for parent in step.parents), default=-1)
-    boxes: dict[str, _Box] = {}
+    for name in names:  # what comes in stands before it
+        layer[name] = 1 + max((layer[above] for above, _ in edges[name]), default=-1)
+    bottom = top
     for number in range(max(layer.values()) + 1):
-        wished = [(_wish(step, boxes, top), step) for step in steps if layer[step.name] == number]
-        y = top
-        for wish, step in sorted(wished, key=lambda each: each[0]):
+        x, y = 2 * MARGIN + number * (WIDTH + GAP_X), top
+        wished: list[tuple[float, str | tuple[str, str]]] = []
+        for name in names:
+            if layer[name] == number:
+                coming = [drawing.height_of(edge) for edge in edges[name]]
+                wished.append((sum(coming) / len(coming) - HEIGHT / 2 if coming else top, name))
+            elif layer[name] > number:
+                passing = [edge for edge in edges[name] if layer[edge[0]] < number]
+                wished.extend((drawing.height_of(edge) - GAP_Y / 2, edge) for edge in passing)
+        for wish, what in sorted(wished, key=lambda each: each[0]):
             y = max(y, wish)
-            boxes[step.name] = _Box(step, 2 * MARGIN + number * (WIDTH + GAP_X), y)
-            y += HEIGHT + GAP_Y
-    return boxes
+            if isinstance(what, str):
+                drawing.boxes[what] = _Box(topology.steps[what], x, y)
+                y += HEIGHT
+            else:
+                drawing.points.setdefault(what, []).append((x, y + GAP_Y / 2))
+                y += GAP_Y
+            bottom = max(bottom, y)
+            y += GAP_Y
+    return bottom
 
 
-def _wish(step: Step, boxes: Mapping[str, _Box], top: float) -> float:
-    parents = [boxes[parent].y for parent in step.parents]
-    return sum(parents) / len(parents) if parents else top
+def _above(topology: Topology, name: str) -> list[str]:
+    """What leads to a step from the left: its parents, and the tables that it asks."""
+    step = topology.steps[name]
+    return list(dict.fromkeys([*step.parents, *_asked(topology, step)]))
 
 
-def _edges(topology: Topology, boxes: Mapping[str, _Box]) -> Iterable[str]:
+def _edges(topology: Topology, drawing: _Drawing) -> Iterable[str]:
     for step in topology.steps.values():
-        for parent in step.parents:
-            yield _line(boxes[parent], boxes[step.name], "edge")
-        if isinstance(step.meaning, Sink) and step.meaning.repartition is not None:
-            for reader in topology.steps.values():
-                if isinstance(reader.meaning, Source) and reader.meaning.repartition == step.meaning.repartition:
-                    yield _line(boxes[step.name], boxes[reader.name], "between")
-
-        for keeper in keepers(topology, step):
-            if not step.table:
-                yield _line(boxes[keeper], boxes[step.name], "between")
+        for above in _above(topology, step.name):
+            yield _line(drawing, (above, step.name), "edge" if above in step.parents else "between")
 
 
-def _line(a: _Box, b: _Box, kind: str) -> str:
-    """A curve from the right side of one box to the left side of another."""
-    x1, y1, x2, y2 = a.x + WIDTH, a.middle, b.x, b.middle
-    bend = max(GAP_X / 2, abs(x2 - x1) / 3)
-    path = f"M{x1:g} {y1:g} C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"
+def _asked(topology: Topology, step: Step) -> list[str]:
+    """The tables whose rows a step looks up."""
+    return [] if step.table else keepers(topology, step)
+
+
+def _routes(topology: Topology, boxes: Mapping[str, _Box], tops: Mapping[str, float]) -> Iterable[str]:
+    """The ways through repartition topics: from a sink to the source that reads it, in another sub-topology."""
+    readers = {
+        step.meaning.repartition: step.name
+        for step in topology.steps.values()
+        if isinstance(step.meaning, Source) and step.meaning.repartition is not None
+    }
+    number = 0
+    for step in topology.steps.values():
+        if isinstance(step.meaning, Sink) and step.meaning.repartition in readers:
+            reader = readers[step.meaning.repartition]
+            a, b, shift = boxes[step.name], boxes[reader], LANE * (number % LANES)
+            number += 1
+            down, along, into = a.x + WIDTH + 10 + shift, tops[reader] - MARGIN + 4 + shift, MARGIN + 3 + shift
+            path = f"M{a.x + WIDTH:g} {a.middle:g} H{down:g} V{along:g} H{into:g} V{b.middle:g} H{b.x:g}"
+            yield f'<path class="between" d="{path}" marker-end="url(#tip)"/>'
+
+
+def _line(drawing: _Drawing, edge: tuple[str, str], kind: str) -> str:
+    """A curve from the right side of one box to the left side of another, through the gaps that are kept for it."""
+    a, b = drawing.boxes[edge[0]], drawing.boxes[edge[1]]
+    x, y = a.x + WIDTH, a.middle
+    path = f"M{x:g} {y:g}"
+    for to_x, to_y in [*drawing.points.get(edge, ()), (b.x, b.middle)]:
+        bend = (to_x - x) / 2
+        path += f" C{x + bend:g} {y:g} {to_x - bend:g} {to_y:g} {to_x:g} {to_y:g}"
+        x, y = to_x, to_y
+        if x != b.x:
+            x += WIDTH
+            path += f" H{x:g}"
     return f'<path class="{kind}" d="{path}" marker-end="url(#tip)"/>'
 
 

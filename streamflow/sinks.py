@@ -66,7 +66,8 @@ def sink(name: str, meaning: Sink, topic: str | None, form: Form, host: Outside)
         if not value_raw:
             value = write_value(value)
         partition = null_partition() if key is None else of[key if inner is None else key[inner]]
-        lists[partition].append((key, value, timestamp, context.record.headers))
+        # An empty tuple rather than the record's empty list: the list is freed, and the garbage collector has less to see.
+        lists[partition].append((key, value, timestamp, context.record.headers or ()))
 
     return process
 
@@ -126,7 +127,7 @@ def _outlet_of(name: str, meaning: Sink, topic: str | None, host: Outside) -> Ca
 
 
 def _checked(topic: Any, step: str) -> str:
-    if not isinstance(topic, str):
+    if not isinstance(topic, str) or not topic:
         raise StreamflowError(f"step {step!r}: its function must give the name of a topic, but gave {topic!r}")
     try:
         return legal(topic)

@@ -73,14 +73,14 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[StreamflowError], str]] = {
     "no topic": (lambda: App("app").stream(5), TopologyError, "a topic is a name, a list of names"),  # type: ignore[call-overload]
     "no type": (lambda: lines(value=5), TopologyError, r"step 'lines-source', value=: a type or a Serde was expected"),
     "its own topic": (
-        lambda: lines().filter(bool).to("lines"),
+        lambda: lines().map_values(str.upper, value=str).to("lines"),
         TopologyError,
-        "step 'lines-sink' writes to topic 'lines', from which its own records come",
+        "step 'lines-sink' writes every record of topic 'lines' to 'lines' again",
     ),
     "its own topic through a repartition topic": (
         lambda: lines().repartition(name="again").to("lines"),
         TopologyError,
-        "writes to topic 'lines', from which its own records come",
+        "writes every record of topic 'lines' to 'lines' again",
     ),
     "two apps": (two_apps, TopologyError, "step 'join' puts together streams of two apps"),
     "keys that never meet": (

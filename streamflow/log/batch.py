@@ -79,6 +79,7 @@ def encode(records: Sequence[RawRecord], *, target_bytes: int = TARGET_BYTES) ->
     [3]
     """
     batches: list[bytes] = []
+    none: list[tuple[str, bytes]] = []
     at = 0
     while at < len(records):
         builder: Any = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
@@ -87,8 +88,8 @@ def encode(records: Sequence[RawRecord], *, target_bytes: int = TARGET_BYTES) ->
         while at < len(records) and builder.size() < target_bytes:
             # In slices: asking for the size after each record would cost as much as the record.
             for key, value, timestamp, headers in records[at : at + SLICE]:
-                # The codec takes a list and nothing else; nearly all headers are one already.
-                append(n, timestamp, key, value, headers if headers.__class__ is list else list(headers))
+                # The codec takes a list and nothing else.
+                append(n, timestamp, key, value, list(headers) if headers else none)
                 n += 1
             at += SLICE
         batches.append(bytes(builder.build()))

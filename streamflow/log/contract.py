@@ -229,7 +229,10 @@ class Log(Protocol):
         ...
 
     async def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
-        """All tasks of a worker that are due, each with its own outcome, in the order given."""
+        """All tasks of a worker that are due, each with its own outcome, in the order given.
+
+        Raises `LogUnavailable` (busy, disk full) when nothing of any of them was written: the call may be made again.
+        """
         ...
 
     async def commit_id(self, group: str, task: str, commit_seq: int) -> bytes | None:

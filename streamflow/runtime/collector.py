@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 
-YOUNG = 50_000
+YOUNG = 200_000
 
 
 def settle() -> None:

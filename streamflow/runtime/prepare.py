@@ -12,7 +12,7 @@ from typing import cast
 
 from streamflow.errors import LogError, TopicMismatch, UnknownTopic
 from streamflow.log.contract import Log
-from streamflow.plan import Plan, needed_topics, plan
+from streamflow.plan import DAY_MS, Plan, needed_topics, plan
 from streamflow.runtime.task import Rules
 from streamflow.settings import Settings
 from streamflow.topic import NewTopic, TopicInfo
@@ -41,7 +41,7 @@ async def prepare(app_id: str, topology: Topology, settings: Settings, log: Log,
     counts = {name: info.partitions for name, info in found.items()}
     planned = plan(topology, app_id, counts)
     _check(planned, found)
-    await log.create_topics(planned.internal_topics)
+    await log.create_topics([topic for topic in planned.internal_topics if topic.name not in found])
     if settings.dead_letters:
         return replace(planned, partitions={**planned.partitions, letters: counts[letters]})
     return planned
@@ -78,7 +78,10 @@ def _absent(names: list[str]) -> str:
 
 
 def _check(planned: Plan, found: Mapping[str, TopicInfo]) -> None:
-    """An internal topic with another partition count holds state that this plan cannot find again."""
+    """An internal topic with other partitions holds state that this plan cannot find; one that keeps less loses it.
+
+    Other differences of configuration are the business of whoever made them.
+    """
     for topic in planned.internal_topics:
         info = found.get(topic.name)
         if info is not None and info.partitions != topic.partitions:
@@ -87,3 +90,16 @@ def _check(planned: Plan, found: Mapping[str, TopicInfo]) -> None:
                 f"{topic.partitions}; give the App a new id, or delete it to lose what it holds: "
                 f"`streamflow topics delete {topic.name}`"
             )
+        wanted = _kept(topic.config)
+        if info is not None and wanted is not None and (kept := _kept(info.config)) and wanted - kept > DAY_MS // 2:
+            raise TopicMismatch(
+                f"internal topic {topic.name!r} has retention.ms={kept}, and the script now asks for {wanted}: windows "
+                "would be missing after a restore; give the step another name= to begin it anew with a topic of its "
+                "own, or keep its window, grace and retention as they were"
+            )
+
+
+def _kept(config: Mapping[str, str]) -> int | None:
+    """For how many milliseconds a topic keeps its records, None for ever. A day of what we ask for is to spare."""
+    kept = int(config.get("retention.ms", "-1")) if "delete" in config.get("cleanup.policy", "delete") else -1
+    return None if kept < 0 else kept

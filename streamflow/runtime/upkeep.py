@@ -1,6 +1,6 @@
 """What a worker does beside its records: write committed state down, and delete what every commit has left behind.
 
-Write-behind is put off as long as it may be, and done one store a turn, so that no turn is long. A store that takes
+Write-behind is put off as long as it may be, and done one store and a few batches a turn, so that no turn is long. A store that takes
 no writes (a full disk) keeps its rows in memory and is asked again; after a few times it is closed and recovered,
 for RocksDB never takes another write once it has met a full disk, and opening it anew is the only way to find out.
 """
@@ -20,6 +20,7 @@ from streamflow.runtime.roster import Held, Roster
 logger = logging.getLogger("streamflow.worker")
 
 PURGE_INTERVAL = 30.0
+WRITE_SECONDS = 0.020  # of a turn; a batch that was begun is finished
 STALL_PAUSE = 1.0
 STALLS = 3
 
@@ -46,6 +47,8 @@ class Upkeep:
         self._refusals: dict[tuple[str, str], Refusal] = {}
         self._last_purge = clock.monotonic()
         self._total = 0
+        self.writing = False
+        """A store is half written down: the next turn goes on with it."""
 
     @property
     def congested(self) -> bool:
@@ -58,6 +61,7 @@ class Upkeep:
         Gives the task whose store proves to be damaged. Raises `StateError` when one has refused for too long.
         """
         now = self._clock.monotonic()
+        self.writing = False
         since, self._since, self._total = self._since, {}, 0
         oldest: tuple[float, Held, str] | None = None
         for held, task, _ in self._roster.running():
@@ -75,13 +79,17 @@ class Upkeep:
             return None
         _, held, name = oldest
         try:
-            held.place.stores[name].flush(self._clock.now_ms())
+            store = held.place.stores[name]
+            while (more := store.flush_some(self._clock.now_ms())) and self._clock.monotonic() < now + WRITE_SECONDS:
+                pass
         except StoreStalled as error:
             self._refused(held, name, error, now)
         except StoreCorrupt as error:
             return held, error
         else:
-            self._since.pop((held.place.name, name))
+            self.writing = more
+            if not more:
+                self._since.pop((held.place.name, name))
             self._refusals.pop((held.place.name, name), None)
         return None
 

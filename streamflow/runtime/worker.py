@@ -173,7 +173,7 @@ class Worker:
         if (broken := self.upkeep.write_down()) is not None:
             self._rebuild(*broken)
         await self.upkeep.purge()
-        if progress:
+        if progress or self.upkeep.writing:
             await asyncio.sleep(0)
         else:
             await self._wait(self.roster.running())

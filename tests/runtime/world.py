@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from streamflow import App
 from streamflow.clock import SystemClock
@@ -25,6 +25,8 @@ from streamflow.runtime.stores import DiskStores
 from streamflow.runtime.task import Rules
 from streamflow.runtime.worker import Pace, Worker
 from streamflow.topic import NewTopic
+
+from .faulty import FailingLog
 
 T = TypeVar("T")
 DEADLINE = 30.0
@@ -92,8 +94,19 @@ class World:
     log: EmbeddedLog
     cells: list[Cell] = field(default_factory=list[Cell])
 
-    async def start(self, app: App, *, state: str = "state", pace: Pace = FAST, **options: Any) -> Cell:
-        """A worker of ``app`` with its state in the folder ``state``; ``options`` are those of its log."""
+    async def start(
+        self,
+        app: App,
+        *,
+        state: str = "state",
+        pace: Pace = FAST,
+        fails: Callable[[str], BaseException | None] | None = None,
+        **options: Any,
+    ) -> Cell:
+        """A worker of ``app`` with its state in the folder ``state``; ``options`` are those of its log.
+
+        ``fails(name)`` is asked before each call of the log whether it fails (`faulty.py`).
+        """
         log = EmbeddedLog(self.folder / "log", **options)
         await log.start()
         plan = await prepare(app.id, app.topology, app.settings, log, create=True)
@@ -101,7 +114,7 @@ class World:
         stores = DiskStores(self.folder / state, app.id, clock, stats)
         worker = Worker(
             plan,
-            log,
+            cast(EmbeddedLog, FailingLog(log, fails)) if fails else log,
             clock,
             stores,
             stats=stats,

@@ -102,6 +102,7 @@ def _base(kind: str, path: Path) -> Base:
             st.tuples(st.just("put"), KEYS, VALUES, st.integers(0, 9)),
             st.tuples(st.just("range"), st.none() | KEYS, st.none() | KEYS, st.booleans()),
             st.tuples(st.just("prefix"), KEYS, st.booleans()),
+            st.tuples(st.just("get"), KEYS),
             st.tuples(st.sampled_from(PACE)),
         ),
         max_size=40,
@@ -135,6 +136,8 @@ def test_a_key_value_store_is_a_sorted_dict(
                 case ("prefix", prefix, reverse):
                     wanted = [pair for pair in sorted(now.items(), reverse=reverse) if pair[0].startswith(prefix)]
                     assert list(run.handle.prefix(prefix, reverse, with_timestamps=True)) == wanted
+                case ("get", key):
+                    assert run.handle.get_pair(key) == now.get(key)
                 case ("freeze",) if frozen is None:
                     run.freeze()
                     frozen, marked = now, now
@@ -224,6 +227,9 @@ def test_a_window_store_is_a_dict_of_windows_that_expire(
                 case ("fetch", key, first, last, reverse):
                     wanted = [(w[1], value) for w, value in seen(now, key, key, first, last, reverse)]
                     assert list(run.handle.fetch(key, first, last, reverse)) == wanted
+                    if not duplicates:
+                        alone = dict(seen(now, key, key, first, first, False)).get((key, first, first + 10))
+                        assert run.handle.fetch(key, first) == alone
                 case ("range", low, high, first, last, reverse):
                     wanted = seen(now, low, high, first, last, reverse)
                     assert list(run.handle.fetch_range(low, high, first, last, reverse)) == wanted

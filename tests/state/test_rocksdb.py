@@ -148,7 +148,7 @@ def test_one_process_cannot_open_a_directory_twice(tmp_path: Path) -> None:
         ("Result incomplete: Write stall", StoreStalled),
         ("IO error: While lock file: /x/LOCK: Resource temporarily unavailable", StoreLocked),
         ("IO error: While open a file: Permission denied", StoreUnavailable),
-        ("IO error: Too many open files", StateError),
+        ("IO error: Too many open files", StoreUnavailable),
         ("Corruption: block checksum mismatch", StoreCorrupt),
         ("IO error: No such file or directory: MANIFEST", StoreCorrupt),
         ("Invalid argument: something new", StoreCorrupt),

@@ -432,6 +432,27 @@ def test_an_expired_segment_is_dropped_with_the_next_flush(window: Make, meta: M
     assert base.batches[-1][2] != []
 
 
+def test_what_expires_before_it_was_written_down_never_is(window: Make, meta: MetaOf) -> None:
+    base = Recording()
+    store = window(over=base, retention_ms=120_000)
+    handle = _handle(store)
+    handle.put("a", "old", 1_000)
+    store.commit(meta(1))
+    handle.put("a", "new", 300_000)
+    store.commit(meta(2))
+    store.flush(0)
+    assert base.size() == 1
+
+
+def test_a_key_that_changed_between_a_get_and_its_put_is_another_key(window: Make, serdes: Any) -> None:
+    handle = _handle(window(key=serdes.json))
+    key = ["a"]
+    assert handle.get_pair(key, 5) is None
+    key.append("b")
+    handle.put_pair(key, 5, "1", 0)
+    assert [windowed.key for windowed, _ in handle.all()] == [["a", "b"]]
+
+
 def test_a_put_into_an_expired_window_is_refused_and_leaves_no_trace(window: Make) -> None:
     store = window()
     handle = _handle(store)

@@ -185,7 +185,7 @@ class _Heap:
 def _batch(kept: list[Any], base: int, end: int) -> bytes:
     """One batch over the range from ``base`` to ``end`` with these records at their own offsets."""
     if not kept:
-        empty = _EMPTY.pack(base, HEADER - 12, -1, 2, 0, 0, end - base - 1, -1, -1, -1, -1, -1, 0)
+        empty = _EMPTY.pack(base, HEADER - 12, batches.NO_EPOCH, 2, 0, 0, end - base - 1, -1, -1, -1, -1, -1, 0)
         return batches.sealed(bytearray(empty))
     builder: Any = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
     for record in kept:

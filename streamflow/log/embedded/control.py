@@ -105,7 +105,7 @@ class SealRow(msgspec.Struct):
 
 
 class Kind(Generic[T]):
-    """One kind of row: its name, how its value is read, and whether a writer remembers it from one change to the next."""
+    """One kind of row: its name, how its value is read, and whether a writer remembers it between two changes."""
 
     __slots__ = ("decode", "name", "remembered")
 
@@ -173,7 +173,7 @@ class View:
 
 
 class Memory:
-    """What a writer knows of the rows, good for as long as nobody else has written: rows, and checksums (None: no row)."""
+    """What a writer knows, good for as long as nobody else has written: rows, and checksums (None: no row)."""
 
     __slots__ = ("rows", "sums")
 

@@ -162,8 +162,7 @@ class Database:
         self._lock = WriteLock(folder / files.WRITE_LOCK, self._lock_timeout)
         if not (folder / files.FORMAT).exists():
             with self._lock:
-                files.create(folder, self._connect, self._durability, self._first_rows)
-                files.mark(folder)
+                files.create(folder, self._connect, self._first_rows)
         database = folder / files.DATABASE
         if not database.exists() or not database.stat().st_size:
             raise files.damaged(folder, f"{files.DATABASE} is {'empty' if database.exists() else 'missing'}")

@@ -93,21 +93,29 @@ def settle(made: sqlite3.Connection, durability: str) -> None:
         made.execute(f"PRAGMA {pragma}").fetchone()
 
 
-def create(folder: Path, connect: Connect, durability: str, fill: Callable[[sqlite3.Connection], None]) -> None:
-    """Make the file with its tables and first rows; the caller holds the write lock."""
-    made = connect(str(folder / DATABASE), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        made.execute(f"PRAGMA page_size={_PAGE}")
-        made.execute("PRAGMA journal_mode=WAL").fetchone()
-        settle(made, durability)
-        made.execute("BEGIN IMMEDIATE")
-        if not made.execute("SELECT 1 FROM sqlite_schema").fetchone():
+def create(folder: Path, connect: Connect, fill: Callable[[sqlite3.Connection], None]) -> None:
+    """Make the file with its tables and first rows, and say that it is there; the caller holds the write lock.
+
+    It gets its name when it is whole and synced: two syncs instead of the seven that SQLite would make on the way.
+    """
+    if not (folder / DATABASE).exists():
+        young = folder / (DATABASE + ".new")
+        for left in folder.glob(young.name + "*"):
+            left.unlink()
+        made = connect(str(young), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in (f"page_size={_PAGE}", "journal_mode=WAL", "synchronous=OFF"):
+                made.execute(f"PRAGMA {pragma}").fetchone()
+            made.execute("BEGIN IMMEDIATE")
             for table in SCHEMA:
                 made.execute(table)
             fill(made)
-        made.execute("COMMIT")
-    finally:
-        made.close()
+            made.execute("COMMIT")
+        finally:
+            made.close()
+        sync(young)
+        os.rename(young, folder / DATABASE)
+    mark(folder)
 
 
 def mark(folder: Path) -> None:
@@ -118,12 +126,12 @@ def mark(folder: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.rename(young, folder / FORMAT)
-    sync_folder(folder)
+    sync(folder)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a power cut."""
-    fd = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, survive a power cut."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

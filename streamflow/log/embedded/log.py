@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from weakref import WeakSet
 
 from streamflow.clock import Clock, SystemClock
 from streamflow.errors import LogError
@@ -84,7 +86,7 @@ class EmbeddedLog:
         self._access = Access(self._database, clock or SystemClock(), entropy, writing, reading, cleaning, watch)
         self._housekeeper = Housekeeper(self._access, housekeeping_interval)
         self._timeouts = session_timeout, revocation_timeout
-        self._memberships: list[EmbeddedMembership] = []
+        self._memberships: WeakSet[EmbeddedMembership] = WeakSet()
         self._turn: TopicPartition | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -101,8 +103,9 @@ class EmbeddedLog:
     async def close(self) -> None:
         self._housekeeper.stop()
         self._deafen()
-        for membership in self._memberships:
-            await membership.leave()
+        for membership in self._members():
+            with contextlib.suppress(LogError):  # who cannot say goodbye is found to be gone
+                await membership.leave()
         await self._access.close()
         for thread in self._threads:
             thread.stop()
@@ -112,7 +115,7 @@ class EmbeddedLog:
         self._database.refuse()
         self._housekeeper.stop()
         self._deafen()
-        for membership in self._memberships:
+        for membership in self._members():
             membership.abandon()
         self._access.abandon(self._threads)
 
@@ -179,12 +182,15 @@ class EmbeddedLog:
 
     def membership(self, group: str) -> EmbeddedMembership:
         membership = EmbeddedMembership(self._access, group, *self._timeouts)
-        self._memberships.append(membership)
+        self._memberships.add(membership)
         return membership
 
     async def tidy(self) -> None:
         """Do at once, and thoroughly, what is done in the background now and then: retention and compaction."""
         await self._housekeeper.tidy(True)
+
+    def _members(self) -> list[EmbeddedMembership]:
+        return sorted(self._memberships, key=lambda membership: membership.member_id)
 
     def _rung(self) -> None:
         if (bell := self._database.bell) is not None:
