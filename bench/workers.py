@@ -14,6 +14,7 @@ from streamflow.clock import SystemClock
 from streamflow.log.contract import Log
 from streamflow.plan import Plan, plan
 from streamflow.record import TopicPartition
+from streamflow.runtime.collector import settle
 from streamflow.runtime.stats import Stats
 from streamflow.runtime.stores import DiskStores
 from streamflow.runtime.worker import Worker
@@ -54,6 +55,7 @@ async def run_to_end(planned: Plan, log: Log, state: Path) -> Cost:
     """One worker from its start until all is committed."""
     clock, stats = SystemClock(), Stats()
     worker = Worker(planned, log, clock, DiskStores(state, planned.app_id, clock, stats), stats=stats)
+    settle()  # as `streamflow run` does
     cpu, wall = time.process_time(), time.perf_counter()
     running = asyncio.get_running_loop().create_task(worker.run())
     while not (worker.state == "RUNNING" and worker.roster.held and worker.drained):

@@ -79,7 +79,9 @@ class Absorbed(NamedTuple):
     sequence: int | None = None
 
 
-def absorb_key_value(records: Iterable[Any], rows: Layer[bytes | None], *, timestamped: bool, own: bool) -> Absorbed:
+def absorb_key_value(
+    records: Iterable[Any], rows: Layer[Pair | bytes | None], *, timestamped: bool, own: bool
+) -> Absorbed:
     """Records into rows, the last of each key. ``own`` is False for a topic of the user's: no key is reserved there."""
     count = 0
     meta: bytes | None = None
@@ -100,7 +102,13 @@ def absorb_key_value(records: Iterable[Any], rows: Layer[bytes | None], *, times
 
 
 def absorb_window(
-    records: Iterable[Any], rows: Layer[bytes | None], *, segment_ms: int, duplicates: bool, floor: int, store: str
+    records: Iterable[Any],
+    rows: Layer[Pair | bytes | None],
+    *,
+    segment_ms: int,
+    duplicates: bool,
+    floor: int,
+    store: str,
 ) -> Absorbed:
     """Records into rows; those of windows that begin before ``floor`` have expired and are left out."""
     count = 0

@@ -303,7 +303,7 @@ class Layers:
 
     def _below_cache(self, key: bytes) -> tuple[Pair, int]:
         """A row of the sinking layer or the base, and about how many bytes it has."""
-        row = self.sinking.get(key, _MISSING)
+        row: Any = self.sinking.get(key, _MISSING)
         if row is _MISSING:
             row = self.base.get(key)
         if row.__class__ is bytes:

@@ -306,7 +306,8 @@ class Store:
             flushing_to=max(target.position, own.flushing_to or 0),
         )
         batches = _in_order(list(sinking))
-        batch = next(batches, [])
+        none: list[bytes] = []
+        batch = next(batches, none)
         for following in batches:
             layers.base.write(layers.on_disk(batch), encode(under_way))
             batch = following

@@ -61,6 +61,9 @@ class KGroupedStream(Generic[K, V]):
     def count(self, *, store: str | None = None, name: str | None = None) -> KTable[K, int]:
         """How many records each key has had; null keys and null values are dropped and counted.
 
+        Counting looks at no value. So the JSON text ``null``, which only `serdes.json` of any type takes, is a value
+        here, and is none behind a step that has read it.
+
         >>> from streamflow import App
         >>> App("demo").stream("words", value=str).group_by(lambda word: word, key=str).count(name="counts").store
         'counts'

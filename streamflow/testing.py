@@ -26,7 +26,7 @@ from streamflow.log.contract import Committed, Offsets
 from streamflow.log.memory import MemoryLog, Stored
 from streamflow.log.partitioner import partition_of
 from streamflow.plan import Plan, plan
-from streamflow.record import Headers, Record, TopicPartition, Windowed
+from streamflow.record import Headers, Record, TopicPartition
 from streamflow.runtime.commit import Ledger, commit_all, prepare
 from streamflow.runtime.outbox import MissingTopic
 from streamflow.runtime.recovery import Place, recover
@@ -34,8 +34,8 @@ from streamflow.runtime.stats import Stats
 from streamflow.runtime.stores import DiskStores
 from streamflow.runtime.task import Rules, Task
 from streamflow.serdes import Serde, serde_of
-from streamflow.state.changelog import META_KEY
 from streamflow.state.contract import Base
+from streamflow.state.keys import META_KEY
 from streamflow.state.memory import MemoryBase
 from streamflow.state.spec import StoreSpec
 from streamflow.state.store import Store
@@ -257,7 +257,9 @@ class TopologyTestDriver:
         found = recover(place, self.plan, self.plan.app_id, self.log, self._rules, self.clock, self._open_store)
         self._running[name] = _run(found)
 
-    def _open_store(self, place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, rejected: str | None = None) -> Store:
+    def _open_store(
+        self, place: Place, spec: StoreSpec, incarnation: str, offsets: Offsets, rejected: str | None = None
+    ) -> Store:
         if self._disk is not None and spec.base == "rocksdb":
             return self._disk(place, spec, incarnation, offsets, rejected)
         base = self._bases.setdefault(f"{place.name}/{spec.name}", MemoryBase())
@@ -430,8 +432,12 @@ class Partitioned:
         if encoded is None:
             raise StreamflowError(f"store {self.name!r} has no row of the key None")
         first = self._handles[_placed(encoded, self._spec.key, self._partitions)]
-        has = (lambda one: one.get(key)) if self._spec.kind == "key_value" else lambda one: next(one.fetch(key, None, None), None)
-        return next((one for one in (first, *self._handles.values()) if has(one) is not None), first)
+        return next((one for one in (first, *self._handles.values()) if self._holds(one, key)), first)
+
+    def _holds(self, handle: Any, key: Any) -> bool:
+        if self._spec.kind == "window":
+            return any(True for _ in handle.fetch(key, None, None))
+        return handle.get(key) is not None
 
     def _place(self, row: tuple[Any, ...]) -> tuple[bytes, int]:
         key, start = (row[0].key, row[0].start) if self._spec.kind == "window" else (row[0], 0)

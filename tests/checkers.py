@@ -68,7 +68,9 @@ def unique_ids(inputs: Iterable[Any], assigned: Iterable[tuple[Any, int]], what:
     value_of: dict[int, Any] = {}
     for value, id in assigned:
         if id_of.setdefault(value, id) != id or value_of.setdefault(id, value) != value:
-            return [f"{what}: {value!r} got id {id}, but {value!r} has {id_of[value]} and {id} is {value_of.get(id)!r}'s"]
+            return [
+                f"{what}: {value!r} got id {id}, but {value!r} has {id_of[value]} and {id} is {value_of.get(id)!r}'s"
+            ]
     missing = set(inputs) - id_of.keys()
     return [f"{what}: no id for {_some(missing)}"] if missing else []
 

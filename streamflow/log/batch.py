@@ -113,7 +113,7 @@ def check(batch: bytes, where: str) -> Header:
 
 def records(batch: bytes) -> list[Any]:
     """The records of one batch: ``.offset .timestamp .key .value .headers`` each, as aiokafka reads them."""
-    memory = MemoryRecords(batch)
+    memory: Any = MemoryRecords(batch)
     found: list[Any] = []
     while memory.has_next():
         found += memory.next_batch()

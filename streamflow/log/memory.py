@@ -192,5 +192,6 @@ class MemoryLog:
     def _partition(self, tp: TopicPartition) -> _Partition:
         found = self._partitions.get(tp)
         if found is None:
-            raise UnknownTopic(f"topic {tp.topic!r} has no partition {tp.partition}" if tp.topic in self._topics else f"topic {tp.topic!r} does not exist")
+            missing = f"has no partition {tp.partition}" if tp.topic in self._topics else "does not exist"
+            raise UnknownTopic(f"topic {tp.topic!r} {missing}")
         return found

@@ -106,6 +106,7 @@ def settle(done: Round, outcome: Outcome) -> None:
 
 async def commit_all(rounds: Sequence[Round], log: Log) -> list[Outcome]:
     """Steps 2 and 3 for all tasks of a worker that are due."""
+    outcomes: list[Outcome]
     try:
         outcomes = await log.commit([each.commit for each in rounds])
     except Exception as error:  # a log that raises has told us nothing

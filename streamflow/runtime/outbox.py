@@ -117,7 +117,7 @@ def _encoded(topic: str, partition: int, records: list[RawRecord]) -> list[bytes
                 key, value, timestamp, headers = record
                 raise StreamflowError(
                     f"a record for {topic!r} partition {partition} cannot be written ({why}): key {shown(key)}, "
-                    f"value {shown(value)}, timestamp {timestamp!r}, headers {shown(headers)}; nothing was committed. Keys and "
-                    "values must be bytes or None, timestamps milliseconds, headers pairs of text and bytes"
+                    f"value {shown(value)}, timestamp {timestamp!r}, headers {shown(headers)}; nothing was committed. "
+                    "Keys and values must be bytes or None, timestamps milliseconds, headers pairs of text and bytes"
                 ) from why
         raise error

@@ -230,10 +230,10 @@ async def _inputs(
         if tp in of_meta and of_group.get(tp, of_meta[tp]) != of_meta[tp]:
             if of_group[tp] > of_meta[tp]:
                 raise StreamflowError(
-                    f"task {place.name}: the group's offset of {tp.topic!r} partition {tp.partition} is {of_group[tp]}, "
-                    f"ahead of the state's {of_meta[tp]}; run `streamflow reset` to begin anew from a known place"
+                    f"task {place.name}: the group's offset of {tp.topic!r} partition {tp.partition} is "
+                    f"{of_group[tp]}, ahead of the state's {of_meta[tp]}; run `streamflow reset` to begin anew from a known place"
                 )
-            logger.warning("%s: %s: group offset %d is behind the state's %d", place.name, tp, of_group[tp], of_meta[tp])
+            logger.warning("%s: %s: the group's %d is behind the state's %d", place.name, tp, of_group[tp], of_meta[tp])
     return inputs
 
 
@@ -253,7 +253,7 @@ def _checked(position: int | None, bounds: Offsets, tp: TopicPartition, sub: Sub
         return bounds.start if policy == "earliest" else bounds.end
     if not bounds.start <= position <= bounds.end:
         raise StreamflowError(
-            f"{tp.topic!r} partition {tp.partition}: the next offset is {position}, but the log holds {bounds.start} to "
-            f"{bounds.end}; run `streamflow reset --to-earliest` to go on with what is left"
+            f"{tp.topic!r} partition {tp.partition}: the next offset is {position}, but the log holds "
+            f"{bounds.start} to {bounds.end}; run `streamflow reset --to-earliest` to go on with what is left"
         )
     return position

@@ -41,10 +41,11 @@ def ask(policy: Policy, context: Context, error: Exception) -> Answer:
 
 def record_error(kind: str, step: str, tp: TopicPartition, record: Any, error: Exception) -> RecordError:
     """The error that names everything a person needs to find the record."""
-    what = f"could not be read by step {step!r}" if kind == "deserialize" else f"made step {step!r} raise {type(error).__name__}"
+    raised = f"made step {step!r} raise {type(error).__name__}"
+    what = f"could not be read by step {step!r}" if kind == "deserialize" else raised
     message = (
-        f"{tp.topic!r} partition {tp.partition} offset {record.offset} (key {_shown(record.key)}) {what}: {_said(error)}; "
-        f"nothing of it was committed: {ADVICE[kind]}"
+        f"{tp.topic!r} partition {tp.partition} offset {record.offset} (key {_shown(record.key)}) {what}: "
+        f"{_said(error)}; nothing of it was committed: {ADVICE[kind]}"
     )
     return RecordError(
         message, kind=kind, step=step, topic=tp.topic, partition=tp.partition, offset=record.offset, cause=error

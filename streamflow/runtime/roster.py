@@ -136,7 +136,7 @@ class Roster:
             held.place.close(self.clock.now_ms())
 
     async def let_go(self, names: list[str]) -> None:
-        """Close tasks and tell the group, so that their next owner may start them. May raise with the group not told."""
+        """Close tasks and tell the group, so that their next owner may start them. If that raises they are ``owed``."""
         self.owed.update(names)
         await self.close(names)
         await self.settle_debts()

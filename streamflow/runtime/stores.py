@@ -38,7 +38,9 @@ class OpenStore(Protocol):
 class DiskStores:
     """Opens stores below ``state_dir``; all of them share one memory budget."""
 
-    def __init__(self, state_dir: str | Path, app_id: str, clock: Clock, stats: Stats, budget: Budget | None = None) -> None:
+    def __init__(
+        self, state_dir: str | Path, app_id: str, clock: Clock, stats: Stats, budget: Budget | None = None
+    ) -> None:
         self._state_dir = Path(state_dir)
         self._app_id = app_id
         self._clock = clock
@@ -77,7 +79,7 @@ class DiskStores:
         return Store(spec, base, undo=place.undo, room=self._budget.row_room)
 
     def holding(self) -> dict[str, int]:
-        """The tasks whose state lies here already, so that the group may give them back; 1 each, fresher is not known."""
+        """The tasks whose state lies here already, so that the group may give them back; 1 each."""
         root = self._state_dir / self._app_id
         return {path.name: 1 for path in root.iterdir() if path.is_dir()} if root.is_dir() else {}
 

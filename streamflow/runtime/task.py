@@ -257,7 +257,8 @@ class Task:
                 kind = "process"
                 entry.process(key, value, time)
             if self._most is not None and (grown := self.uncommitted - before) > self._most:
-                raise Oversized(f"what came of it takes {grown >> 20} MiB, more than the {self._most >> 20} MiB of a commit")
+                most = self._most >> 20
+                raise Oversized(f"what came of it takes {grown >> 20} MiB, more than the {most} MiB of a commit")
         except Exception as error:
             self._refuse(kind, source, record, step, error)
 

@@ -1,8 +1,9 @@
 """What a worker does beside its records: write committed state down, and delete what every commit has left behind.
 
-Write-behind is put off as long as it may be, and done one store and a few batches a turn, so that no turn is long. A store that takes
-no writes (a full disk) keeps its rows in memory and is asked again; after a few times it is closed and recovered,
-for RocksDB never takes another write once it has met a full disk, and opening it anew is the only way to find out.
+Write-behind is put off as long as it may be, and done one store and a few batches a turn, so that no turn is long.
+A store that takes no writes (a full disk) keeps its rows in memory and is asked again; after a few times it is closed
+and recovered, for RocksDB never takes another write once it has met a full disk, and opening it anew is the only way
+to find out.
 """
 
 from __future__ import annotations

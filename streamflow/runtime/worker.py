@@ -7,7 +7,7 @@ overlap; whole batches pass between awaits, never single records.
 
 When to commit: ``commit_interval`` is the longest a record waits. When every
 input is drained there is nothing better to do, so the commit comes at once,
-though not more often than every 10 ms nor than the last one took.
+though not more often than every 5 ms nor than the last one took.
 
 A log that cannot be had for now stops nothing: the turn is taken again a moment
 later. Whatever else is raised ends the worker, in order.
@@ -44,7 +44,7 @@ FETCH_BYTES = 4 << 20
 BUFFER_BYTES = 4 << 20  # of one input; a partition with more is not fetched until it has less
 BUFFERS_BYTES = 64 << 20  # of all inputs; then only those that have nothing are fetched
 FETCH_WAIT = 0.5
-SMALLEST_INTERVAL = 0.010
+SMALLEST_INTERVAL = 0.005
 AGAIN = 0.2  # seconds until what failed for now is tried again
 QUIET = 5.0  # seconds between two log lines about the same trouble
 
@@ -224,7 +224,7 @@ class Worker:
 
     async def _wait(self, running: Running) -> None:
         """Until a fetch brings something, a commit is due, or somebody wakes us."""
-        due = self.pace.commit_interval
+        due = FETCH_WAIT
         if any(task.uncommitted or task.positions() != ledger.committed for _, task, ledger in running):
             due = max(0.0, self._next_commit(running) - self.clock.monotonic())
         try:
@@ -326,7 +326,9 @@ class Worker:
             self.stats.rejected += 1
             at = outcome.partition
             where = f" in {at.topic!r} partition {at.partition}" if at else ""
-            raise StreamflowError(f"task {name}: the log refused a commit{where}: {outcome.reason}; nothing was written")
+            raise StreamflowError(
+                f"task {name}: the log refused a commit{where}: {outcome.reason}; nothing of it was written"
+            )
         if isinstance(outcome, Fenced):
             self.stats.fenced += 1
             logger.warning("task %s: %s", name, outcome.reason)

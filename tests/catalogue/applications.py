@@ -391,7 +391,9 @@ def alert_time(alert: PressureAlert) -> datetime | None:
 def window_final_result() -> App:
     app = App("pressure")
     alerts = app.stream("final-result-input", key=str, value=PressureAlert, timestamp=alert_time)
-    windows = alerts.select_key(lambda alert: alert.id, key=str).group_by_key().windowed_by(tumbling("10s", grace="20s"))
+    windows = (
+        alerts.select_key(lambda alert: alert.id, key=str).group_by_key().windowed_by(tumbling("10s", grace="20s"))
+    )
     counts = windows.count(emit="on_close", name="alerts").to_stream()
     counts.map_values(lambda count: count, value=serdes.int32).to("final-result-output")
     return app

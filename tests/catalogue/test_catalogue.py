@@ -120,7 +120,7 @@ def test_the_application_answers_as_the_catalogue_says(name: str, case: dict[str
                 break
             pipe(driver, case, entry)
         found = written(driver, case)
-        for topic, expected in {**dict.fromkeys(found, []), **per_topic(case["expected"])}.items():
+        for topic, expected in {**{key: [] for key in found}, **per_topic(case["expected"])}.items():
             assert_alike(found[topic], expected, case["compare"])
         for topic, expected in per_topic(case.get("expected_uncached", ())).items():
             assert_alike(found[topic], expected, "exact_order")
@@ -178,7 +178,9 @@ def test_the_extractor_tells_the_time_or_drops_the_record(check: dict[str, Any])
         assert driver.dropped_records == 1
 
 
-@pytest.mark.parametrize("check", load("naming-internal-topics")["topology_checks"], ids=lambda check: str(check["options"]))
+@pytest.mark.parametrize(
+    "check", load("naming-internal-topics")["topology_checks"], ids=lambda check: str(check["options"])
+)
 def test_generated_names_are_the_references_under_its_naming(check: dict[str, Any]) -> None:
     text = naming_internal_topics(**check["options"], style="kafka_streams").topology.describe()
     assert [name for name in check["has"] if name not in text] == []
@@ -186,7 +188,9 @@ def test_generated_names_are_the_references_under_its_naming(check: dict[str, An
 
 
 def test_stable_names_do_not_move_when_a_filter_comes_in() -> None:
-    with_names, without = ([naming_internal_topics(add_filter=f, add_names=n) for f in (False, True)] for n in (True, False))
+    with_names, without = (
+        [naming_internal_topics(add_filter=f, add_names=n) for f in (False, True)] for n in (True, False)
+    )
     for before, after in (with_names, without):
         assert list(before.topology.stores) == list(after.topology.stores)
         assert list(before.topology.repartitions) == list(after.topology.repartitions)

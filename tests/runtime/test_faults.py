@@ -1,4 +1,4 @@
-"""Every call of the log may fail for now: the worker goes on, nothing is lost or doubled, no task stays without owner."""
+"""Every call of the log may fail for now: the worker goes on, nothing is lost, no task stays without an owner."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def test_a_damaged_log_ends_the_worker_in_order(tmp_path: Path, name: str) -> No
         await world.write("lines", lines(10))
         def fails(call: str) -> BaseException | None:
             # A commit that raises tells nothing; it is the recovery after it that meets the damage.
-            return LogCorrupt("the log is damaged") if call == name or (name == "commit" and call == "confirm") else None
+            broken = call == name or (name == "commit" and call == "confirm")
+            return LogCorrupt("the log is damaged") if broken else None
 
         cell = await world.start(word_count(), fails=fails)
         error = await cell.failure()

@@ -1,4 +1,4 @@
-"""A worker that is stopped (SIGSTOP) and continued: beyond the session timeout it is a zombie, within it nothing happens."""
+"""A worker that is stopped (SIGSTOP) and continued: a zombie beyond the session timeout, and nothing within it."""
 
 from __future__ import annotations
 

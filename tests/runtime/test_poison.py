@@ -1,4 +1,4 @@
-"""Records that cannot be read, or make the user's function raise: every policy, in the worker and in the test driver."""
+"""Records that cannot be read or make the user's function raise: every policy, in the worker and the test driver."""
 
 from __future__ import annotations
 

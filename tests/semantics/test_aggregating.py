@@ -27,13 +27,17 @@ def test_the_first_value_is_the_first_total_of_a_reduction() -> None:
         asked.append((total, value))
         return total + value
 
-    found = answer(lambda app: grouped(app).reduce(put_together, name="n").to_stream().to("out"), ("a", "1"), ("a", "2"))
+    found = answer(
+        lambda app: grouped(app).reduce(put_together, name="n").to_stream().to("out"), ("a", "1"), ("a", "2")
+    )
     assert found == ([("a", "1", 0), ("a", "12", 0)], 0)
     assert asked == [("1", "2")]
 
 
 def test_a_reducer_may_take_the_key() -> None:
-    found = answer(lambda app: grouped(app).reduce(lambda k, t, v: k + t + v).to_stream().to("out"), ("a", "1"), ("a", "2"))
+    found = answer(
+        lambda app: grouped(app).reduce(lambda k, t, v: k + t + v).to_stream().to("out"), ("a", "1"), ("a", "2")
+    )
     assert found[0][-1] == ("a", "a12", 0)
 
 
@@ -48,7 +52,9 @@ def test_reduce_and_aggregate_drop_null_keys_and_values() -> None:
 
 def test_an_aggregate_of_none_deletes_the_row_and_starts_anew() -> None:
     def declare(app: App) -> None:
-        grouped(app).aggregate(str, lambda t, v: None if v == "stop" else t + v, value=str, name="n").to_stream().to("out")
+        grouped(app).aggregate(str, lambda t, v: None if v == "stop" else t + v, value=str, name="n").to_stream().to(
+            "out"
+        )
 
     with world(declare) as driver:
         driver.feed("in", ("a", "1"), ("a", "2"), ("a", "stop"), ("a", "3"))
@@ -85,7 +91,9 @@ def test_group_by_may_look_at_the_key() -> None:
 
 def test_count_needs_no_value_type_and_sends_only_keys_through_its_topic() -> None:
     def declare(app: App) -> None:
-        app.stream("in", key=str, value=str).map_values(lambda v: object()).group_by(lambda v: "all", key=str).count(name="n")
+        app.stream("in", key=str, value=str).map_values(lambda v: object()).group_by(lambda v: "all", key=str).count(
+            name="n"
+        )
 
     with world(declare) as driver:
         driver.feed("in", ("a", "x" * 1000))

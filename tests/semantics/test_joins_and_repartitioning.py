@@ -178,7 +178,9 @@ def test_explicit_partitions_are_taken_and_must_agree() -> None:
     assert (found["app-r-repartition"], found["app-n-changelog"]) == (6, 6)
     table = app.table("rows", key=str, value=str)
     source(app).repartition(name="s", partitions=6).join(table, lambda a, b: a, value=str, name="who")
-    with pytest.raises(TopologyError, match=r"step 'who' \(.*\): .*different partition counts: 'rows' has 2, 'app-s-repartition' has 6"):
+    with pytest.raises(
+        TopologyError, match=r"step 'who' \(.*\): .*different partition counts: 'rows' has 2, 'app-s-repartition' has 6"
+    ):
         counts(app, **{"in": 2, "rows": 2})
 
 
@@ -214,7 +216,9 @@ def test_an_explicit_partitioner_places_the_records_and_the_state_follows() -> N
 def test_a_repartition_may_say_the_types_that_are_not_known() -> None:
     def declare(app: App) -> None:
         lengths = source(app).map(lambda k, v: (v, len(v)))
-        lengths.repartition(key=str, value=int, name="r").group_by_key().reduce(lambda a, b: a + b, name="n").to_stream().to("out")
+        lengths.repartition(key=str, value=int, name="r").group_by_key().reduce(
+            lambda a, b: a + b, name="n"
+        ).to_stream().to("out")
 
     with world(declare, partitions=2) as driver:
         fed: World = driver.feed("in", ("k", "abc"), ("k", "abc"))

@@ -123,15 +123,19 @@ def test_a_partitioner_of_ones_own_decides() -> None:
 
 def test_a_partitioner_that_names_no_partition_is_told() -> None:
     def declare(app: App) -> None:
-        app.stream("in", key=str, value=str).to("out", partitioner=lambda topic, key, value, partitions: 99, name="send")
+        app.stream("in", key=str, value=str).to(
+            "out", partitioner=lambda topic, key, value, partitions: 99, name="send"
+        )
 
-    with pytest.raises(RecordError, match="step 'send': its partitioner gave 99 for topic 'out'.*partitions 0 to 2"):
+    with pytest.raises(RecordError, match=r"step 'send': its partitioner gave 99 for topic 'out'.*partitions 0 to 2"):
         answer(declare, ("a", "0"), partitions=3)
 
 
 def test_all_windows_of_a_key_lie_in_one_partition() -> None:
     def declare(app: App) -> None:
-        app.stream("in", key=str, value=str).group_by_key().windowed_by(tumbling("1s")).count(name="n").to_stream().to("out")
+        app.stream("in", key=str, value=str).group_by_key().windowed_by(tumbling("1s")).count(name="n").to_stream().to(
+            "out"
+        )
 
     with world(declare, partitions=4) as driver:
         driver.feed("in", *(("a", "v", second * 1000) for second in range(12)))
@@ -161,7 +165,9 @@ def test_headers_of_the_wrong_shape_are_told_with_their_step(headers: Any) -> No
 
 
 def test_sink_types_are_said_at_the_sink_where_they_are_not_known() -> None:
-    declared = answer(lambda app: app.stream("in", key=str, value=str).map_values(lambda v: len(v)).to("out", value=int), ("k", "abc"))
+    declared = answer(
+        lambda app: app.stream("in", key=str, value=str).map_values(lambda v: len(v)).to("out", value=int), ("k", "abc")
+    )
     assert declared == ([("k", 3, 0)], 0)
 
 
@@ -190,5 +196,7 @@ def test_two_readers_of_one_topic_must_agree(keyword: str) -> None:
     app = App("app")
     app.stream("in", key=str, value=str)
     different: dict[str, Any] = {"timestamp": lambda value: 0, "offset_reset": "latest"}
-    with pytest.raises(TopologyError, match=f"steps 'in-source' and 'in-source-2' read topic 'in' with different {keyword}="):
+    with pytest.raises(
+        TopologyError, match=f"steps 'in-source' and 'in-source-2' read topic 'in' with different {keyword}="
+    ):
         app.stream("in", key=str, value=str, **{keyword: different[keyword]})

@@ -79,7 +79,9 @@ def test_a_reduction_takes_back_before_it_adds() -> None:
 def test_an_aggregate_starts_from_the_initializer_and_may_take_the_key() -> None:
     def declare(app: App) -> None:
         words = regrouped(app)
-        words.aggregate(str, lambda k, t, v: f"{t}+{k}{v}", lambda k, t, v: f"{t}-{k}{v}", value=str, name="n").to_stream().to("out")
+        words.aggregate(
+            str, lambda k, t, v: f"{t}+{k}{v}", lambda k, t, v: f"{t}-{k}{v}", value=str, name="n"
+        ).to_stream().to("out")
 
     values = [value for key, value, _ in answer(declare, *MOVES[:3])[0] if key == "a"]
     assert values == ["+aa1", "+aa1+aa2", "+aa1+aa2-aa1"]
@@ -89,7 +91,9 @@ def test_an_aggregate_starts_from_the_initializer_and_may_take_the_key() -> None
 def test_a_row_that_is_given_no_group_is_in_none(gives: Any) -> None:
     def declare(app: App) -> None:
         rows = app.table("in", key=str, value=str)
-        rows.group_by(lambda v: gives if v == "out" else ("g", v), key=str, value=str).count(name="n").to_stream().to("out")
+        rows.group_by(lambda v: gives if v == "out" else ("g", v), key=str, value=str).count(name="n").to_stream().to(
+            "out"
+        )
 
     assert [value for _, value, _ in answer(declare, ("u", "in"), ("u", "out"), ("w", "out"))[0]] == [1, 0]
 

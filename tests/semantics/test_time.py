@@ -35,7 +35,12 @@ def test_partition_time_is_the_greatest_seen() -> None:
         seen.append(context.partition_time)
         return int(value)
 
-    answer(lambda app: app.stream("in", key=str, value=str, timestamp=time_of).to("out"), ("k", "7"), ("k", "3"), ("k", "9"))
+    answer(
+        lambda app: app.stream("in", key=str, value=str, timestamp=time_of).to("out"),
+        ("k", "7"),
+        ("k", "3"),
+        ("k", "9"),
+    )
     assert seen == [-1, 7, 7]
 
 
@@ -50,7 +55,7 @@ def test_what_is_no_time_follows_the_deserialize_policy(gives: Any) -> None:
     def declare(app: App) -> None:
         app.stream("in", key=str, value=str, timestamp=lambda v: gives).to("out")
 
-    with pytest.raises(RecordError, match="'in' partition 0 offset 0 .*could not be read") as told:
+    with pytest.raises(RecordError, match=r"'in' partition 0 offset 0 .*could not be read") as told:
         answer(declare, ("k", "v"))
     assert told.value.kind == "deserialize"
     assert answer(declare, ("k", "v"), settings={"on_deserialize_error": "skip"}) == ([], 1)
@@ -117,7 +122,9 @@ def test_the_oldest_head_of_all_inputs_goes_first() -> None:
 
 def test_the_time_of_a_step_outlives_a_crash() -> None:
     def declare(app: App) -> None:
-        app.stream("in", key=str, value=str).group_by_key().windowed_by(tumbling("1m")).count(name="n").to_stream().to("out")
+        app.stream("in", key=str, value=str).group_by_key().windowed_by(tumbling("1m")).count(name="n").to_stream().to(
+            "out"
+        )
 
     with world(declare) as driver:
         driver.feed("in", ("a", "v", 120_000))

@@ -6,6 +6,7 @@ newest batches, as an unsynced write-ahead log does.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,12 +22,13 @@ from streamflow.state.spec import StoreSpec
 from streamflow.state.store import Store
 
 from .faults import Faults, store_fault
+from .script import STORES, changelog_key
 
 UNSYNCED = 6
 
 
 class Image(NamedTuple):
-    """All that a base held after some write, and the changelog partition that it caches."""
+    """What a base held after some write, or a query saw: rows by changelog key, and which changelog partition it is."""
 
     store: str
     changelog: tuple[str, int]
@@ -174,4 +176,14 @@ def image(directory: Directory) -> Image:
     record = directory.base.meta()
     assert record is not None
     meta = decode(record)
-    return Image(meta.store, (meta.changelog, meta.partition), directory.rows(), meta)
+    spec = next(spec for spec in STORES if spec.name == meta.store)
+    rows = {changelog_key(spec, key): row for key, row in directory.rows().items()}
+    return Image(meta.store, (meta.changelog, meta.partition), rows, meta)
+
+
+def view_of(store: Store, changelog: str, partition: int) -> Image:
+    """What a query sees of a key-value store now."""
+    view: Any = store.view(key_raw=True, value_raw=True)
+    rows = {key: struct.pack(">q", time) + value for key, (value, time) in view.all(with_timestamps=True)}
+    meta = Meta(app_id="", changelog=changelog, partition=partition, position=store.position)
+    return Image(f"{store.spec.name} as queried", (changelog, partition), rows, meta)

@@ -22,7 +22,7 @@ from streamflow.errors import StreamflowError
 from streamflow.log.embedded import EmbeddedLog
 from streamflow.runtime.worker import Pace, Worker
 
-from .disk import Disk
+from .disk import Disk, Image, view_of
 from .faults import Crash, Faults, SimRunner, connector
 from .loop import OWNER, Handle, SimLoop
 from .script import PLAN
@@ -120,7 +120,9 @@ class Life:
 class Process:
     """A disk, and at most one life at a time."""
 
-    def __init__(self, number: int, loop: SimLoop, rng: random.Random, faults: Faults, disk: Disk, clock: SimClock) -> None:
+    def __init__(
+        self, number: int, loop: SimLoop, rng: random.Random, faults: Faults, disk: Disk, clock: SimClock
+    ) -> None:
         self.number = number
         self.disk = disk
         self.clock = clock
@@ -135,16 +137,16 @@ class Process:
     def running(self) -> bool:
         return self.life is not None
 
-    def start(self, folder: Path, pace: Pace, fast: bool) -> None:
+    def start(self, folder: Path, pace: Pace, fast: bool, tidies_every: float) -> None:
         """Begin a life."""
         life = self.life = Life(self._loop, self._faults, self._ended)
         self.lives.append(life)
         context = contextvars.Context()
         context.run(OWNER.set, life)
-        task = self._loop.create_task(self._live(life, folder, pace, fast), context=context)
+        task = self._loop.create_task(self._live(life, folder, pace, fast, tidies_every), context=context)
         task.add_done_callback(lambda done: self._done(life, done), context=contextvars.Context())
 
-    async def _live(self, life: Life, folder: Path, pace: Pace, fast: bool) -> None:
+    async def _live(self, life: Life, folder: Path, pace: Pace, fast: bool, tidies_every: float) -> None:
         life.log = EmbeddedLog(
             folder,
             clock=self.clock,
@@ -154,7 +156,7 @@ class Process:
             entropy=self._rng.randbytes,
             session_timeout=1.5,
             revocation_timeout=2.0,
-            housekeeping_interval=3600.0,
+            housekeeping_interval=tidies_every,
         )
         await life.log.start()
         life.worker = Worker(
@@ -183,6 +185,17 @@ class Process:
         if self.life is life:
             self.life = None
             self.disk.died()
+
+    def views(self) -> list[Image]:
+        """What queries of this process see now of its key-value stores."""
+        if self.life is None or self.life.worker is None:
+            return []
+        return [
+            view_of(store, task.sub.changelogs[name], task.partition)
+            for _, task, _ in self.life.worker.roster.running()
+            for name, store in task.stores.items()
+            if store.spec.kind == "key_value"
+        ]
 
     def tell(self, happened: Counter[str]) -> None:
         """What the workers of all lives went through."""

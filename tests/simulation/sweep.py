@@ -42,14 +42,12 @@ class Sweep:
 
 
 def quietly(job: tuple[int, Options]) -> Result:
-    """One run without the product's log messages, small enough to be sent between processes."""
+    """One run without the product's log messages."""
     logging.disable(logging.CRITICAL)
     try:
-        result = run(*job)
+        return run(*job)
     finally:
         logging.disable(logging.NOTSET)
-    result.trace = None
-    return result
 
 
 def sweep(work: Iterable[tuple[int, Options]], jobs: int | None = None, tell: bool = False) -> Sweep:

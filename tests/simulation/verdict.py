@@ -2,115 +2,104 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from streamflow.log.embedded import EmbeddedLog
-from streamflow.record import TopicPartition
-from streamflow.state.keys import META_KEY
 
 from ..checkers import Seen, differs, fold, pass_through, running_count, table_join, unique_ids, window_counts
-from .disk import Image, image
-from .process import Process
-from .script import NUMBER, PARTITIONS, REPARTITION, RETENTION, STORES, TEXT, WINDOW, WINDOWED, changelog, joined, toggle
-
-if TYPE_CHECKING:
-    from streamflow.state.spec import StoreSpec
-
-_SEGMENT = 8
-_START = 8
+from . import stores
+from .disk import Image
+from .reading import Raw, read_all
+from .script import NUMBER, PARTITIONS, REPARTITION, STORES, TEXT, WINDOW, WINDOWED, changelog, joined, toggle
 
 
 @dataclass
-class Verdict:
-    """What was wrong, and a trace by which two runs can be told apart."""
+class Evidence:
+    """What was seen during a run.
 
-    violations: list[str] = field(default_factory=list[str])
-    trace: Any = None
+    ``images`` are stores as they were, ``glimpses`` partitions as a reader saw them. In a ``compacted`` log no
+    earlier state of a changelog is left to compare with.
+    """
+
+    images: list[Image] = field(default_factory=list[Image])
+    glimpses: list[tuple[str, int, list[Raw]]] = field(default_factory=list[tuple[str, int, list[Raw]]])
+    compacted: bool = False
 
 
-Raw = list[tuple[int, bytes, bytes | None, int]]
+async def judge(log: EmbeddedLog, evidence: Evidence) -> list[str]:
+    """All violations of a run that is over."""
+    changelogs = await read_changelogs(log)
+    found = stores.violations(changelogs, evidence.images, only_whole=evidence.compacted)
+    orders = [await _seen(log, "orders", partition) for partition in range(PARTITIONS)]
+    for partition in range(PARTITIONS):
+        found += await _partition_violations(log, partition, orders[partition], changelogs)
+    repartitioned = [r for partition in range(PARTITIONS) for r in await _seen(log, REPARTITION, partition)]
+    found += _repartition_violations(orders, repartitioned)
+    for topic, partition, glimpsed in evidence.glimpses:
+        now = await read_all(log, topic, partition)
+        found += differs(f"a reader's view of {topic}/{partition}", now[: len(glimpsed)], glimpsed)
+    return found
 
 
-async def judge(
-    log: EmbeddedLog,
-    processes: Sequence[Process],
-    images: Sequence[Image],
-    glimpses: Sequence[tuple[TopicPartition, list[Any]]],
-    *,
-    exact: bool = True,
-    only_stores: bool = False,
-) -> Verdict:
-    """``only_stores``: in the midst of a run, only that stores are prefixes of their changelogs."""
-    from .world import read_all
+async def judge_stores(log: EmbeddedLog, evidence: Evidence) -> list[str]:
+    """In the midst of a run: only that stores are prefixes of their changelogs."""
+    return stores.violations(await read_changelogs(log), evidence.images, only_whole=evidence.compacted)
 
-    changelogs = {
-        (changelog(spec.name), partition): await read_all(log, TopicPartition(changelog(spec.name), partition))
+
+async def read_changelogs(log: EmbeddedLog) -> stores.Changelogs:
+    return {
+        (changelog(spec.name), partition): await read_all(log, changelog(spec.name), partition)
         for spec in STORES
         for partition in range(PARTITIONS)
     }
-    verdict = Verdict(store_violations(changelogs, images))
-    if only_stores:
-        return verdict
-    for process in processes:
-        held = [image(directory) for directory in process.disk.directories.values()]
-        verdict.violations += store_violations(changelogs, held if exact else [])
-    remaindered: list[Seen] = []
-    orders_of: dict[int, list[Seen]] = {}
-    source_of: dict[int, int] = {}
-    for partition in range(PARTITIONS):
 
-        async def seen(topic: str, key: Any = TEXT, at: int = partition) -> list[Seen]:
-            raw: Raw = await read_all(log, TopicPartition(topic, at))
-            return [Seen(key.deserialize(k), NUMBER.deserialize(v), time) for _, k, v, time in raw]
 
-        orders = orders_of[partition] = await seen("orders")
-        source_of.update((order.value, partition) for order in orders)
-        profiles = fold((record.key, record.value) for record in await seen("profiles"))
-        passed, counted = await seen("passed"), await seen("counted")
-        repartitioned, regrouped = await seen(REPARTITION), await seen("regrouped")
-        remaindered += repartitioned
-        windows = [(w.key.key, w.key.start, w.value) for w in await seen("windowed", WINDOWED)]
-        expected = window_counts(orders, WINDOW)
-        verdict.violations += [
-            *pass_through(orders, passed, f"passed/{partition}"),
-            *differs(f"passed/{partition}", [r.value for r in passed], [r.value for r in orders]),
-            *running_count(orders, counted, f"counted/{partition}"),
-            *unique_ids(
-                [order.value for order in orders],
-                [(a.value, (b.key, b.value)) for a, b in zip(passed, counted, strict=False)],
-                f"ids/{partition}",
-            ),
-            *differs(f"joined/{partition}", await seen("joined"), table_join(orders, profiles, joined)),
-            *differs(f"windowed/{partition}", windows, expected),
-            *running_count(repartitioned, regrouped, f"regrouped/{partition}"),
-        ]
-        states = {
-            "counts": fold((r.key, r.value) for r in counted),
-            "profiles": profiles,
-            "toggles": _toggles(orders),
-            "windows": fold(((key, start), count) for key, start, count in expected),
-            "remainders": fold((r.key, r.value) for r in regrouped),
-        }
-        for spec in STORES:
-            verdict.violations += differs(
-                f"changelog of {spec.name}/{partition}",
-                _state(spec, changelogs[changelog(spec.name), partition]),
-                states[spec.name],
-            )
-    by_source = [Seen(source_of.get(record.value), record.value) for record in remaindered]
-    wanted = [Seen(partition, order.value) for partition, orders in orders_of.items() for order in orders]
-    # Two tasks write to each repartition partition; only what comes from one task through one partition is in order.
-    verdict.violations += pass_through(
-        sorted(wanted, key=lambda r: (r.key, r.value)), sorted(by_source, key=lambda r: (r.key or 0, r.value)), REPARTITION
-    )
-    for at, glimpsed in glimpses:
-        now = await read_all(log, at)
-        verdict.violations += differs(f"a reader's view of {at.topic}/{at.partition}", now[: len(glimpsed)], glimpsed)
-    verdict.trace = changelogs
-    return verdict
+async def _seen(log: EmbeddedLog, topic: str, partition: int, key: Any = TEXT) -> list[Seen]:
+    raw = await read_all(log, topic, partition)
+    return [Seen(key.deserialize(r.key), NUMBER.deserialize(r.value), r.timestamp) for r in raw]
+
+
+async def _partition_violations(
+    log: EmbeddedLog, partition: int, orders: Sequence[Seen], changelogs: stores.Changelogs
+) -> list[str]:
+    """One partition of everything."""
+    profiles = fold((record.key, record.value) for record in await _seen(log, "profiles", partition))
+    passed, counted = await _seen(log, "passed", partition), await _seen(log, "counted", partition)
+    repartitioned, regrouped = await _seen(log, REPARTITION, partition), await _seen(log, "regrouped", partition)
+    windowed = [(w.key.key, w.key.start, w.value) for w in await _seen(log, "windowed", partition, WINDOWED)]
+    windows = window_counts(orders, WINDOW)
+    uids = [order.value for order in orders]
+    ids = [(a.value, (b.key, b.value)) for a, b in zip(passed, counted, strict=False)]
+    expected = {
+        "counts": fold((r.key, r.value) for r in counted),
+        "profiles": profiles,
+        "toggles": _toggles(orders),
+        "windows": fold(((key, start), count) for key, start, count in windows),
+        "remainders": fold((r.key, r.value) for r in regrouped),
+    }
+    found = [
+        *pass_through(orders, passed, f"passed/{partition}"),
+        *differs(f"passed/{partition}", [record.value for record in passed], uids),
+        *running_count(orders, counted, f"counted/{partition}"),
+        *unique_ids(uids, ids, f"ids/{partition}"),
+        *differs(f"joined/{partition}", await _seen(log, "joined", partition), table_join(orders, profiles, joined)),
+        *differs(f"windowed/{partition}", windowed, windows),
+        *running_count(repartitioned, regrouped, f"regrouped/{partition}"),
+    ]
+    for spec in STORES:
+        state = stores.state_of(spec, changelogs[changelog(spec.name), partition])
+        found += differs(f"changelog of {spec.name}/{partition}", state, expected[spec.name])
+    return found
+
+
+def _repartition_violations(orders: Sequence[Sequence[Seen]], repartitioned: Sequence[Seen]) -> list[str]:
+    """Every order once. Two tasks write to each partition, so there is no order between them."""
+    source = {order.value: partition for partition, some in enumerate(orders) for order in some}
+    wanted = [Seen(partition, order.value) for partition, some in enumerate(orders) for order in some]
+    found = [Seen(source.get(record.value, -1), record.value) for record in repartitioned]
+    return pass_through(sorted(wanted), sorted(found), REPARTITION)
 
 
 def _toggles(orders: Sequence[Seen]) -> dict[str, int]:
@@ -122,72 +111,3 @@ def _toggles(orders: Sequence[Seen]) -> dict[str, int]:
         else:
             state[order.key] = row
     return state
-
-
-def _state(spec: StoreSpec, raw: Raw) -> dict[Any, Any]:
-    """What a changelog stands for, decoded."""
-    found: dict[Any, Any] = {}
-    for key, row in fold(_rows(spec, raw)).items():
-        value = NUMBER.deserialize(row[8:])
-        if spec.kind == "window":
-            start = struct.unpack(">q", key[-_START:])[0]
-            found[TEXT.deserialize(key[:-_START]), start] = value
-        else:
-            found[TEXT.deserialize(key)] = value
-    return found
-
-
-def _rows(spec: StoreSpec, raw: Raw) -> list[tuple[bytes, bytes | None]]:
-    """Changelog records as rows: key bytes, and timestamp with value bytes."""
-    if spec.kind == "window":
-        return [(key, value) for _, key, value, _ in raw if key != META_KEY]
-    return [
-        (key, None if value is None else struct.pack(">q", time) + value)
-        for _, key, value, time in raw
-        if key != META_KEY
-    ]
-
-
-# --- stores
-
-
-def store_violations(changelogs: dict[tuple[str, int], Raw], images: Sequence[Image]) -> list[str]:
-    """Every base that was ever written is its changelog up to its position (C6)."""
-    by_changelog: dict[tuple[str, int], list[Image]] = {}
-    for one in images:
-        by_changelog.setdefault(one.changelog, []).append(one)
-    specs = {changelog(spec.name): spec for spec in STORES}
-    for where, mine in by_changelog.items():
-        spec, raw = specs[where[0]], changelogs[where]
-        rows: dict[bytes, bytes] = {}
-        done = 0
-        for one in sorted(mine, key=lambda one: one.meta.position):
-            upto = done
-            while upto < len(raw) and raw[upto][0] < one.meta.position:
-                upto += 1
-            rows = fold(_rows(spec, raw[done:upto]), rows)
-            done = upto
-            later = _rows(spec, [r for r in raw[done:] if r[0] < (one.meta.flushing_to or 0)])
-            if problem := _compare(spec, one, rows, later):
-                return [f"store {one.store}/{where[1]} at position {one.meta.position}: {problem}"]
-    return []
-
-
-def _compare(spec: StoreSpec, one: Image, rows: dict[bytes, bytes], later: list[tuple[bytes, bytes | None]]) -> str:
-    held, floor = one.rows, -1
-    if spec.kind == "window":
-        # On disk: segment, key, a zero byte, start (state/keys.py). No key here has a zero byte to be escaped.
-        held = {key[_SEGMENT : -_START - 1] + key[-_START:]: row for key, row in held.items()}
-        floor = max((_start(key) for key in rows), default=0) - RETENTION + 1
-    for key in held.keys() | rows.keys():
-        have, want = held.get(key), rows.get(key)
-        if have == want or (key, have) in later:
-            continue
-        if have is None and spec.kind == "window" and _start(key) < floor:
-            continue  # expired
-        return f"row {key!r} is {have!r}, its changelog says {want!r}"
-    return ""
-
-
-def _start(key: bytes) -> int:
-    return int(struct.unpack(">q", key[-_START:])[0])

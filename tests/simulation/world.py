@@ -15,25 +15,26 @@ import shutil
 import tempfile
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamflow.log.batch import encode, records
+from streamflow.log.batch import encode
 from streamflow.log.embedded import EmbeddedLog
 from streamflow.log.partitioner import partition_of
 from streamflow.record import TopicPartition
 from streamflow.runtime.worker import Pace
 from streamflow.topic import NewTopic
 
-from .disk import Directory, Disk, Image, image
+from .disk import Directory, Disk, image
 from .faults import Faults, SimRunner
 from .loop import Deadlock, SimLoop
 from .power import cut_power, wal_bytes
 from .process import Life, Process, SimClock
 from .script import APP, EXTERNAL, INPUTS, NUMBER, PARTITIONS, PLAN, TEXT
+from .reading import read_all
 from .tuning import tuned
-from .verdict import Verdict, judge
+from .verdict import Evidence, judge, judge_stores
 
 SHARED_MEMORY = Path("/dev/shm")
 TROUBLE = 4.0
@@ -65,7 +66,6 @@ class Result:
     points: int
     turns: int
     seconds: float
-    trace: Any = field(default=None, repr=False)
 
 
 class World:
@@ -86,8 +86,8 @@ class World:
             commit_interval=rng.choice((0.02, 0.05, 0.2)),
             write_behind=rng.choice((0.02, 0.2, 1.0)),
         )
-        self.images: list[Image] = []
-        self.glimpses: list[tuple[TopicPartition, list[Any]]] = []
+        self.tidies_every = rng.choice((0.3, 3600.0, 3600.0, 3600.0))  # seconds between two compactions
+        self.evidence = Evidence(compacted=self.tidies_every < 1)
         self.violations: list[str] = []
         self.processes = [self._process(number) for number in range(PROCESSES)]
         self.bystander = Life(self.loop, Faults(rng, rate=0.0), lambda _: None)
@@ -102,7 +102,7 @@ class World:
         return Process(number, self.loop, self.rng, self.faults, disk, clock)
 
     def _watch(self, directory: Directory) -> None:
-        self.images.append(image(directory))
+        self.evidence.images.append(image(directory))
 
     def _observer(self) -> EmbeddedLog:
         """The log as somebody sees it to whom nothing happens."""
@@ -119,9 +119,8 @@ class World:
     # --- the run
 
     def run(self) -> Result:
-        verdict: Verdict | None = None
         try:
-            verdict = self.loop.run_until_complete(self._run())
+            self.violations += self.loop.run_until_complete(self._run())
         except Deadlock as error:
             self.violations.append(f"deadlock: {error}")
         finally:
@@ -131,7 +130,6 @@ class World:
                 for life in process.lives:
                     life.bury()
             self._forget()
-        self.violations += verdict.violations if verdict else []
         for process in self.processes:
             self.violations += [f"a worker died of {error}" for error in process.unexpected()]
         self.violations += self.loop.unhandled
@@ -144,7 +142,6 @@ class World:
             points=self.faults.points,
             turns=self.loop.turns,
             seconds=self.loop.now,
-            trace=verdict.trace if verdict else None,
         )
 
     def _forget(self) -> None:
@@ -157,7 +154,7 @@ class World:
                     life.forget()
             gc.collect()
 
-    async def _run(self) -> Verdict:
+    async def _run(self) -> list[str]:
         await self.log.start()
         await self.log.create_topics([NewTopic(name, PARTITIONS) for name in EXTERNAL])
         await self.log.create_topics(PLAN.internal_topics)
@@ -173,11 +170,14 @@ class World:
         await self._heal()
         if await self._finish():
             await self._stop()
-        return await judge(self.log, self.processes, self.images, self.glimpses, exact=not self.fast)
+        if not self.fast:  # else what lies there may be of a life that the log has lost, and nobody has looked since
+            for process in self.processes:
+                self.evidence.images += map(image, process.disk.directories.values())
+        return await judge(self.log, self.evidence)
 
     def _start(self, process: Process) -> None:
         if not process.running:
-            process.start(self.folder, self.pace, self.fast)
+            process.start(self.folder, self.pace, self.fast, self.tidies_every)
 
     # --- input
 
@@ -262,8 +262,8 @@ class World:
                 process.life.die()
             process.disk.power_cut(lambda: rng.choice((0, 0, 1, 3)))
         if self.fast:  # what the log is about to lose is what stores may reflect until now
-            images, self.images = self.images, []
-            self.violations += (await judge(self.log, [], images, [], only_stores=True)).violations
+            self.violations += await judge_stores(self.log, self.evidence)
+            self.evidence.images.clear()
         with cut_power(self.folder, rng.choice((0, 1, 3, 10, 30)) if self.fast else 0, self.wal_before):
             self.log.abandon()
             for process in self.processes:
@@ -273,13 +273,12 @@ class World:
         await self.log.start()
 
     async def _glimpse(self) -> None:
-        """What a reader sees meanwhile must still be there in the end."""
-        if self.fast:
-            return
-        for partition in range(PARTITIONS):
+        """What queries and readers see meanwhile: committed states, and records that stay."""
+        for process in self.processes:
+            self.evidence.images += process.views()
+        for partition in range(0 if self.fast else PARTITIONS):
             for topic in ("passed", "regrouped"):
-                at = TopicPartition(topic, partition)
-                self.glimpses.append((at, await read_all(self.log, at)))
+                self.evidence.glimpses.append((topic, partition, await read_all(self.log, topic, partition)))
 
     # --- the end
 
@@ -321,23 +320,6 @@ class World:
             if self.loop.now > deadline:
                 self.violations.append("a worker does not stop")
                 return
-
-
-async def read_all(log: EmbeddedLog, at: TopicPartition) -> list[Any]:
-    """Every record of a partition, as (offset, key, value, timestamp)."""
-    end = (await log.offsets([at]))[at]
-    position = end.start
-    found: list[Any] = []
-    while position < end.end:
-        got = (await log.fetch({at: position}, max_bytes=1 << 26, max_wait=0.0))[at]
-        found.extend(
-            (record.offset, record.key, record.value, record.timestamp)
-            for batch in got.batches
-            for record in records(batch)
-            if record.offset >= position
-        )
-        position = got.next_offset
-    return found
 
 
 def run(seed: int, options: Options = Options()) -> Result:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from streamflow.errors import StoreStalled
 from streamflow.serdes import Serde
 from streamflow.state.budget import Budget
 from streamflow.state.contract import Base
-from streamflow.state.meta import Meta
+from streamflow.state.memory import MemoryBase
+from streamflow.state.meta import Meta, decode
 from streamflow.state.open import Expectation, open_base
 from streamflow.state.spec import StoreSpec
 from streamflow.state.store import Store
@@ -80,6 +82,34 @@ def meta() -> Callable[..., Meta]:
         return Meta(**{**said, **changes})
 
     return make
+
+
+class Recording(MemoryBase):
+    """Remembers every batch, and refuses the ones it is told to."""
+
+    def __init__(self, refuse: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.batches: list[tuple[int, Meta, list[Any]]] = []
+        self.refuse = set(refuse)
+        self.calls = 0
+
+    def write(
+        self,
+        items: Iterable[tuple[bytes, bytes | None]],
+        meta: bytes,
+        expired: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self.calls += 1
+        if self.calls in self.refuse:
+            raise StoreStalled("the disk is full")
+        items = list(items)
+        super().write(items, meta, expired)
+        self.batches.append((len(items), decode(meta), list(expired)))
+
+
+@pytest.fixture
+def recording() -> type[Recording]:
+    return Recording
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamflow.state import store as module
 from streamflow.state.budget import Budget
 from streamflow.state.contract import Base
 from streamflow.state.keys import RESERVED
@@ -37,11 +38,17 @@ AWKWARD = [
 ]
 KEYS = st.one_of(st.sampled_from(AWKWARD), st.binary(max_size=3))
 VALUES = st.one_of(st.none(), st.binary(max_size=3))
-PACE = ["commit", "freeze", "flush", "drop", "crash", "mark", "rollback"]
+PACE = ["commit", "freeze", "flush", "flush some", "drop", "crash", "mark", "rollback"]
 BUDGET = Budget(8 * 1024 * 1024)
 RELAXED = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few rows make a flush of several batches, and a crash finds it half done."""
+    monkeypatch.setattr(module, "BATCH_ROWS", 2)
 
 
 class Run:
@@ -146,6 +153,8 @@ def test_a_key_value_store_is_a_sorted_dict(
                     committed, frozen, marked = (now if frozen is None else frozen), None, now
                 case ("flush",):
                     run.store.flush(0)
+                case ("flush some",):
+                    run.store.flush_some(0)
                 case ("drop",):
                     run.drop()
                     now, frozen, marked = committed, None, committed
@@ -241,6 +250,8 @@ def test_a_window_store_is_a_dict_of_windows_that_expire(
                     committed, frozen, marked = (now if frozen is None else frozen), None, now
                 case ("flush",):
                     run.store.flush(0)
+                case ("flush some",):
+                    run.store.flush_some(0)
                 case ("drop",):
                     run.drop()
                     now, frozen, marked = committed, None, committed

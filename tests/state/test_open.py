@@ -345,6 +345,22 @@ def test_the_one_beside_is_left_alone_while_it_is_held(tmp_path: Path, expect: E
         holder.let_go()
 
 
+def test_of_two_free_directories_the_fresher_one_stays(tmp_path: Path, expect: Expect, meta: MetaOf) -> None:
+    for mine, beside in ((7, 9), (9, 7)):
+        path = tmp_path / f"{mine}" / "counts"
+        _filled(path, meta(mine))
+        _filled(path.with_name("counts~1"), meta(beside))
+        assert _open(path, expect())[1:] == (9, None)
+        assert [found.name for found in path.parent.iterdir()] == ["counts"]
+
+
+def test_a_base_without_a_meta_record_is_not_believed(tmp_path: Path, expect: Expect) -> None:
+    RocksBase(tmp_path / "counts", BUDGET).close()
+    rows, position, reason = _open(tmp_path / "counts", expect())
+    assert (rows, position) == ({}, 0)
+    assert "no meta record" in (reason or "")
+
+
 def test_a_directory_open_in_this_process_is_refused(tmp_path: Path, expect: Expect) -> None:
     base, _ = open_base("rocksdb", tmp_path / "counts", expect(), BUDGET)
     with pytest.raises(StateError, match="already open in this process"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -231,34 +231,11 @@ def test_a_commit_that_changed_no_row_still_moves_the_position(key_value: Make, 
     assert decode(base.meta()).position == 9
 
 
-class Recording(MemoryBase):
-    """Remembers every batch, and refuses the ones it is told to."""
-
-    def __init__(self, refuse: Sequence[int] = ()) -> None:
-        super().__init__()
-        self.batches: list[tuple[int, Meta, list[Any]]] = []
-        self.refuse = set(refuse)
-        self.calls = 0
-
-    def write(
-        self,
-        items: Iterable[tuple[bytes, bytes | None]],
-        meta: bytes,
-        expired: Sequence[tuple[bytes, bytes]] = (),
-    ) -> None:
-        self.calls += 1
-        if self.calls in self.refuse:
-            raise StoreStalled("the disk is full")
-        items = list(items)
-        super().write(items, meta, expired)
-        self.batches.append((len(items), decode(meta), list(expired)))
-
-
 def test_a_large_flush_goes_in_parts_and_the_last_sets_the_position(
-    key_value: Make, meta: MetaOf, monkeypatch: pytest.MonkeyPatch
+    recording: Any, key_value: Make, meta: MetaOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", 10)
-    base = Recording()
+    base = recording()
     store = key_value(over=base)
     handle = _handle(store)
     for number in range(25):
@@ -275,10 +252,10 @@ def test_a_large_flush_goes_in_parts_and_the_last_sets_the_position(
 
 
 def test_a_flush_that_is_refused_loses_nothing_and_can_be_repeated(
-    key_value: Make, meta: MetaOf, monkeypatch: pytest.MonkeyPatch
+    recording: Any, key_value: Make, meta: MetaOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", 10)
-    base = Recording(refuse=[2])
+    base = recording(refuse=[2])
     store = key_value(over=base)
     handle = _handle(store)
     for number in range(25):
@@ -332,16 +309,20 @@ def test_restoring_gives_back_what_was_committed(
         assert other.observed == store.observed
 
 
-def test_rows_with_a_reserved_key_come_back_under_it(key_value: Make, logged: Any, serdes: Any) -> None:
+@pytest.mark.parametrize("immutable", [True, False])
+def test_rows_with_a_reserved_key_come_back_under_it(
+    key_value: Make, logged: Any, serdes: Any, immutable: bool
+) -> None:
+    value = replace(serdes.text, immutable=immutable)
     keys = [RESERVED, META_KEY, RESERVED + b"k", RESERVED[:-1], b"\x00"]
-    store = key_value(key=serdes.raw)
+    store = key_value(key=serdes.raw, value=value)
     handle = _handle(store)
     for key in keys:
         handle.put(key, "x")
     records = store.changes()
     assert all(record[0] != META_KEY for record in records)
 
-    other = key_value(over=MemoryBase(), key=serdes.raw)
+    other = key_value(over=MemoryBase(), key=serdes.raw, value=value)
     other.restore([logged(*record[:3]) for record in records], len(records))
 
     assert [key for key, _ in _view(other).all()] == sorted(keys)
@@ -397,10 +378,10 @@ def test_restoring_over_uncommitted_changes_is_refused(key_value: Make) -> None:
 
 
 def test_a_long_restore_is_written_down_as_it_goes(
-    key_value: Make, logged: Any, monkeypatch: pytest.MonkeyPatch
+    recording: Any, key_value: Make, logged: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", 10)
-    base = Recording()
+    base = recording()
     store = key_value(over=base)
     for number in range(6):
         store.restore([logged(b"%d-%d" % (number, row), b"x", 0) for row in range(5)], (number + 1) * 5)
@@ -408,110 +389,18 @@ def test_a_long_restore_is_written_down_as_it_goes(
     assert [m.position for _, m, _ in base.batches] == [10, 20, 30]
 
 
-# ---- windows ----
-
-
-def test_an_expired_segment_is_dropped_with_the_next_flush(window: Make, meta: MetaOf) -> None:
-    base = Recording()
-    store = window(over=base, retention_ms=120_000)
+def test_a_row_that_was_read_and_then_changed_is_read_changed(key_value: Make, meta: MetaOf) -> None:
+    store = key_value()
+    _handle(store).put("a", "1")
+    store.commit(meta(1))
+    store.flush(0)
+    store = key_value()
     handle = _handle(store)
-    handle.put("a", "old", 1_000)
-    handle.put("a", "new", 120_500)
+    assert handle.get("a") == "1"
+    handle.put("a", "2")
     store.commit(meta(2))
     store.flush(0)
-    assert base.size() == 2
-
-    handle.put("a", "newer", 300_000)
-    assert list(handle.fetch("a", 0, 500_000)) == [(300_000, "newer")]
-    assert [start for (_, start, _), _ in _view(store).all()] == [1_000, 120_500]
-    store.commit(meta(3))
-    assert [start for (_, start, _), _ in _view(store).all()] == [300_000]
-    store.flush(0)
-
-    assert base.size() == 1
-    assert base.batches[-1][2] != []
-
-
-def test_what_expires_before_it_was_written_down_never_is(window: Make, meta: MetaOf) -> None:
-    base = Recording()
-    store = window(over=base, retention_ms=120_000)
-    handle = _handle(store)
-    handle.put("a", "old", 1_000)
-    store.commit(meta(1))
-    handle.put("a", "new", 300_000)
-    store.commit(meta(2))
-    store.flush(0)
-    assert base.size() == 1
-
-
-def test_a_key_that_changed_between_a_get_and_its_put_is_another_key(window: Make, serdes: Any) -> None:
-    handle = _handle(window(key=serdes.json))
-    key = ["a"]
-    assert handle.get_pair(key, 5) is None
-    key.append("b")
-    handle.put_pair(key, 5, "1", 0)
-    assert [windowed.key for windowed, _ in handle.all()] == [["a", "b"]]
-
-
-def test_a_put_into_an_expired_window_is_refused_and_leaves_no_trace(window: Make) -> None:
-    store = window()
-    handle = _handle(store)
-    assert handle.put("a", "1", 100) is True
-    assert handle.put("a", "2", 70) is False
-    assert handle.put("a", "3", 71) is True
-    assert [(record[1] or b"")[8:] for record in store.changes()] == [b"1", b"3"]
-
-
-def test_expiry_is_known_again_after_a_restart(window: Make, meta: MetaOf) -> None:
-    store = window()
-    _handle(store).put("a", "1", 100)
-    store.commit(meta(1))
-    store.flush(0)
-
-    again = _handle(window())
-
-    assert again.put("a", "2", 70) is False
-
-
-def test_duplicates_after_a_restart_do_not_replace_earlier_ones(window: Make, meta: MetaOf, logged: Any) -> None:
-    store = window(duplicates=True)
-    handle = _handle(store)
-    handle.put("a", "1", 5)
-    handle.put("a", "2", 5)
-    store.commit(meta(1))
-    store.flush(0)
-    again = window(duplicates=True)
-    _handle(again).put("a", "3", 5)
-    records = [logged(*record[:3]) for record in again.changes()]
-    again.commit(meta(2))
-
-    restored = window(duplicates=True)
-    restored.restore(records, 2)
-    _handle(restored).put("a", "4", 5)
-
-    assert list(_view(again).fetch("a", 0, 10)) == [(5, "1"), (5, "2"), (5, "3")]
-    assert list(_handle(restored).fetch("a", 0, 10)) == [(5, "1"), (5, "2"), (5, "3"), (5, "4")]
-
-
-def test_a_window_before_the_epoch_is_refused(window: Make) -> None:
-    with pytest.raises(StateError, match="cannot start at -1"):
-        _handle(window()).put("a", "1", -1)
-
-
-def test_a_window_store_needs_a_retention(window: Make) -> None:
-    with pytest.raises(StateError, match="'counts' has no retention"):
-        window(retention_ms=0)
-
-
-def test_a_changelog_of_another_kind_is_told(window: Make, logged: Any) -> None:
-    with pytest.raises(LogCorrupt, match="another kind of store"):
-        window().restore([logged(b"short", b"x", 0)], 1)
-
-
-def test_a_windows_changelog_value_carries_its_timestamp(window: Make) -> None:
-    store = window()
-    _handle(store).put_pair("a", 20, "1", 25)
-    assert store.changes() == [(b"a" + (20).to_bytes(8, "big"), (25).to_bytes(8, "big") + b"1", 25, [])]
+    assert handle.get("a") == "2"
 
 
 def test_a_store_can_be_built_from_any_spec(serdes: Any) -> None:

@@ -1,0 +1,88 @@
+"""Stores compared with their changelogs (C6): each is the fold of its changelog up to its position."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from streamflow.state.keys import META_KEY
+from streamflow.state.spec import StoreSpec
+
+from ..checkers import fold
+from .disk import Image
+from .reading import Raw
+from .script import NUMBER, RETENTION, STORES, TEXT, changelog
+
+START = 8
+
+Changelogs = Mapping[tuple[str, int], list[Raw]]
+"""Topic and partition -> records."""
+
+
+def rows_of(spec: StoreSpec, records: Iterable[Raw]) -> list[tuple[bytes, bytes | None]]:
+    """Changelog records as rows: key bytes, and timestamp with value bytes. A window's are written that way already."""
+    return [
+        (key, value if value is None or spec.kind == "window" else struct.pack(">q", time) + value)
+        for _, key, value, time in records
+        if key != META_KEY
+    ]
+
+
+def state_of(spec: StoreSpec, records: Iterable[Raw]) -> dict[Any, Any]:
+    """What a changelog stands for, decoded; a window's key is (key, start)."""
+    found: dict[Any, Any] = {}
+    for key, row in fold(rows_of(spec, records)).items():
+        value = NUMBER.deserialize(row[8:])
+        if spec.kind == "window":
+            found[TEXT.deserialize(key[:-START]), start_of(key)] = value
+        else:
+            found[TEXT.deserialize(key)] = value
+    return found
+
+
+def violations(changelogs: Changelogs, images: Sequence[Image], *, only_whole: bool = False) -> list[str]:
+    """One line for the first image of each store that is none of its changelog's states.
+
+    ``only_whole``: only images that reflect all of their changelog, for of a compacted one no earlier state is left.
+    """
+    specs = {changelog(spec.name): spec for spec in STORES}
+    found: list[str] = []
+    for where, records in changelogs.items():
+        spec = specs[where[0]]
+        rows: dict[bytes, bytes] = {}
+        done = 0
+        mine = [one for one in images if one.changelog == where]
+        for one in sorted(mine, key=lambda one: one.meta.position):
+            upto = done
+            while upto < len(records) and records[upto].offset < one.meta.position:
+                upto += 1
+            rows = fold(rows_of(spec, records[done:upto]), rows)
+            done = upto
+            if only_whole and done < len(records):
+                continue
+            later = rows_of(spec, (r for r in records[done:] if r.offset < (one.meta.flushing_to or 0)))
+            if problem := difference(spec, one.rows, rows, later):
+                found.append(f"store {one.store}/{where[1]} at position {one.meta.position}: {problem}")
+                break
+    return found
+
+
+def difference(
+    spec: StoreSpec, held: Mapping[bytes, bytes], rows: Mapping[bytes, bytes], later: list[tuple[bytes, bytes | None]]
+) -> str:
+    """How a store differs from what its changelog says. Half way through a flush rows may be ``later`` ones."""
+    floor = max(map(start_of, rows), default=0) - RETENTION + 1 if spec.kind == "window" else 0
+    for key in held.keys() | rows.keys():
+        have, want = held.get(key), rows.get(key)
+        if have == want or (key, have) in later:
+            continue
+        if have is None and spec.kind == "window" and start_of(key) < floor:
+            continue  # expired
+        return f"row {key!r} is {have!r}, its changelog says {want!r}"
+    return ""
+
+
+def start_of(key: bytes) -> int:
+    """The start of a window, from its changelog key."""
+    return int(struct.unpack(">q", key[-START:])[0])
