@@ -15,14 +15,17 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
 from bench.alone import LogForOne
+from bench.lasting import count_all, idle
 from bench.live import latencies, percentile, start
 from bench.workers import KEYS, PARTITIONS, prepare, run_to_end
 from streamflow.log.open import open_log
+
+T = TypeVar("T")
 
 Measure = Callable[[float, Path], float]
 """``(scale, an empty folder) -> the figure``; ``scale`` 1.0 is the size that is recorded."""
@@ -38,7 +41,7 @@ class Figure:
     digits: int = 0
 
 
-def run(work: Coroutine[Any, Any, float]) -> float:
+def run(work: Coroutine[Any, Any, T]) -> T:
     """On the event loop that `streamflow run` uses."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
@@ -101,6 +104,40 @@ def start_up(scale: float, home: Path) -> float:
     return run(start(home))
 
 
+def together(count: int, workers: int, scale: float, home: Path) -> float:
+    """Records per CPU-second of all workers together, processes of their own; their start is in it."""
+    n = round(count * scale)
+    return n / run(count_all(home, n, KEYS, workers)).cpu
+
+
+def memory(keys: int, scale: float, home: Path) -> float:
+    """The most MB that a worker takes while it counts twice as many orders as there are users."""
+    n = round(keys * scale)
+    return run(count_all(home, 2 * n, n, 1)).peak
+
+
+def longest_turn(count: int, scale: float, home: Path) -> float:
+    """Milliseconds for which the event loop could do nothing else, at most, with many keys and much to write down."""
+
+    async def work() -> float:
+        log, n = LogForOne(), round(count * scale)
+        planned = await prepare(log, "count", n, keys=n)
+        longest = 0.0
+
+        async def beat() -> None:
+            nonlocal longest
+            last = time.thread_time()
+            while True:
+                await asyncio.sleep(0)
+                now = time.thread_time()
+                longest, last = max(longest, now - last), now
+
+        await run_to_end(planned, log, home / "state", beat())
+        return longest * 1000
+
+    return run(work())
+
+
 def latency(share: float, scale: float, home: Path) -> float:
     """Milliseconds that ``share`` of the records do not exceed, end to end at 1,000 records a second."""
 
@@ -122,11 +159,15 @@ FIGURES = [
     Figure("partitions 32", "records/CPU-s", partial(engine, "count", 300_000, partitions=32)),
     Figure("end-to-end stateless", "records/CPU-s", partial(end_to_end, "stateless", 300_000)),
     Figure("end-to-end count", "records/CPU-s", partial(end_to_end, "count", 300_000)),
+    Figure("two workers", "records/CPU-s", partial(together, 600_000, 2)),
     Figure("restore", "records/CPU-s", partial(restore, 300_000)),
     Figure("latency p50", "ms", partial(latency, 0.5), 1),
     Figure("latency p99", "ms", partial(latency, 0.99), 1),
     Figure("start", "s to first output", start_up, 2),
     Figure("import", "ms", import_time),
+    Figure("idle", "% of a core", lambda scale, home: run(idle(home)), 2),
+    Figure("longest turn", "ms of CPU", partial(longest_turn, 400_000)),
+    Figure("memory 1000000 keys", "MB", partial(memory, 1_000_000)),
 ]
 
 

@@ -28,16 +28,15 @@ OUT = [TopicPartition("out", n) for n in range(PARTITIONS)]
 
 
 @contextmanager
-def worker(url: str, home: Path) -> Generator[float]:
-    """``streamflow run`` until the block ends; gives the moment it was started."""
-    began = time.perf_counter()
+def worker(url: str, home: Path) -> Generator[subprocess.Popen[bytes]]:
+    """``streamflow run`` with its state in ``home``, until the block ends."""
     options = ["--broker", url, "--state-dir", str(home / "state"), "--http", "127.0.0.1:0"]
     process = subprocess.Popen(
         [sys.executable, "-m", "streamflow", "run", "bench/live_app.py", *options],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        yield began
+        yield process
     finally:
         process.terminate()
         process.wait()
@@ -49,7 +48,8 @@ async def start(home: Path) -> float:
     log = open_log(url)
     await log.start()
     await prepare(log, "count", 100)
-    with worker(url, home) as began:
+    began = time.perf_counter()
+    with worker(url, home):
         found = await log.fetch(dict.fromkeys(OUT, 0), max_bytes=1, max_wait=PATIENCE)
         seconds = time.perf_counter() - began
     await log.close()

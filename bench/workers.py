@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.apps import APPS
 from bench.orders import batches, orders, users
@@ -51,18 +52,21 @@ async def append(log: Log, all_: Mapping[TopicPartition, Sequence[bytes]]) -> No
         await log.append({tp: [found[n]] for tp, found in all_.items() if n < len(found)})
 
 
-async def run_to_end(planned: Plan, log: Log, state: Path) -> Cost:
-    """One worker from its start until all is committed."""
+async def run_to_end(planned: Plan, log: Log, state: Path, watch: Coroutine[Any, Any, None] | None = None) -> Cost:
+    """One worker from its start until all is committed; ``watch`` runs beside it for as long."""
     clock, stats = SystemClock(), Stats()
     worker = Worker(planned, log, clock, DiskStores(state, planned.app_id, clock, stats), stats=stats)
     settle()  # as `streamflow run` does
     cpu, wall = time.process_time(), time.perf_counter()
-    running = asyncio.get_running_loop().create_task(worker.run())
+    running = asyncio.create_task(worker.run())
+    watching = None if watch is None else asyncio.create_task(watch)
     while not (worker.state == "RUNNING" and worker.roster.held and worker.drained):
         await asyncio.wait([running], timeout=0.005)
         if running.done():
             running.result()
     cost = Cost(time.process_time() - cpu, time.perf_counter() - wall)
+    if watching is not None:
+        watching.cancel()
     worker.stop()
     await running
     return cost

@@ -19,7 +19,7 @@ from streamflow.naming import anchor_of, legal
 from streamflow.operators.contract import Context
 from streamflow.operators.table_source import TableSource
 from streamflow.record import Windowed
-from streamflow.serdes import Serde, Typed, raw, serde_of
+from streamflow.serdes import Serde, Typed, raw, serde_of, shown
 from streamflow.settings import Guarantee, NamingStyle, Policy, Settings, settings
 from streamflow.stream import KStream
 from streamflow.table import KTable
@@ -298,4 +298,4 @@ def _topics(topic: Topics | Topic[Any, Any]) -> tuple[tuple[str, ...], re.Patter
         return (legal(topic),), None
     if isinstance(topic, list | tuple) and topic and all(isinstance(each, str) for each in topic):
         return tuple(dict.fromkeys(legal(each) for each in topic)), None
-    raise TopologyError(f"a topic is a name, a list of names, a compiled pattern or app.topic(...), not {topic!r}")
+    raise TopologyError(f"a topic is a name, a list of names, a compiled pattern or app.topic(...), not {shown(topic)}")

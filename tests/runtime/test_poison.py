@@ -147,8 +147,8 @@ def test_much_output_of_many_records_is_committed_in_between(tmp_path: Path) -> 
 
 def test_a_record_that_cannot_be_written_is_shown() -> None:
     outbox = Outbox({"out": 1})
-    outbox.outlet("out").lists[0] += [(b"k", b"fine", 1, []), (b"k", "text, not bytes", 1, [])]
-    with pytest.raises(StreamflowError, match="'out' partition 0 cannot be written .*'text, not bytes'"):
+    outbox.outlet("out").lists[0] += [(b"k", b"fine", 1, []), (b"k", "text, not bytes", 1, [])]  # type: ignore[list-item]
+    with pytest.raises(StreamflowError, match=r"'out' partition 0 cannot be written .*'text, not bytes'"):
         outbox.batches()
 
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from streamflow.errors import StreamflowError
+from streamflow.errors import StateError, StreamflowError
 from streamflow.log.embedded import EmbeddedLog
 from streamflow.runtime.worker import Pace, Worker
 
@@ -187,15 +187,16 @@ class Process:
             self.disk.died()
 
     def views(self) -> list[Image]:
-        """What queries of this process see now of its key-value stores."""
-        if self.life is None or self.life.worker is None:
+        """What queries of this process see now of its key-value stores; asking may go wrong as anything may."""
+        if self.life is None or self.life.dead or self.life.worker is None:
             return []
-        return [
-            view_of(store, task.sub.changelogs[name], task.partition)
-            for _, task, _ in self.life.worker.roster.running()
-            for name, store in task.stores.items()
-            if store.spec.kind == "key_value"
-        ]
+        found: list[Image] = []
+        with suppress(Crash, StateError):
+            for _, task, _ in self.life.worker.roster.running():
+                for name, store in task.stores.items():
+                    if store.spec.kind == "key_value":
+                        found.append(view_of(store, task.sub.changelogs[name], task.partition))
+        return found
 
     def tell(self, happened: Counter[str]) -> None:
         """What the workers of all lives went through."""

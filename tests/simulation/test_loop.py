@@ -115,7 +115,7 @@ def test_what_a_dead_owner_began_never_goes_on_and_what_a_stopped_one_began_wait
         for name, owner in (("dying", dying), ("stopping", stopping)):
             context = contextvars.copy_context()
             context.run(OWNER.set, owner)
-            loop.create_task(tick(name), context=context)
+            owner.tasks.append(loop.create_task(tick(name), context=context))
         await asyncio.sleep(2.5)
         dying.dead = stopping.stopped = True
         await asyncio.sleep(10)

@@ -17,7 +17,6 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from streamflow.log.batch import encode
 from streamflow.log.embedded import EmbeddedLog
@@ -27,12 +26,12 @@ from streamflow.runtime.worker import Pace
 from streamflow.topic import NewTopic
 
 from .disk import Directory, Disk, image
-from .faults import Faults, SimRunner
+from .faults import Crash, Faults, SimRunner
 from .loop import Deadlock, SimLoop
 from .power import cut_power, wal_bytes
 from .process import Life, Process, SimClock
-from .script import APP, EXTERNAL, INPUTS, NUMBER, PARTITIONS, PLAN, TEXT
 from .reading import read_all
+from .script import APP, EXTERNAL, INPUTS, NUMBER, PARTITIONS, PLAN, TEXT
 from .tuning import tuned
 from .verdict import Evidence, judge, judge_stores
 
@@ -123,6 +122,8 @@ class World:
             self.violations += self.loop.run_until_complete(self._run())
         except Deadlock as error:
             self.violations.append(f"deadlock: {error}")
+        except Crash as error:
+            raise AssertionError(f"seed {self.seed}: a crash at {error} came out of its process") from error
         finally:
             self.log.abandon()
             for process in self.processes:
