@@ -117,10 +117,11 @@ def memory(keys: int, scale: float, home: Path) -> float:
 
 
 def longest_turn(count: int, scale: float, home: Path) -> float:
-    """Milliseconds for which the event loop could do nothing else, at most, with many keys and much to write down."""
+    """Milliseconds for which the event loop did nothing else, at most, on the embedded log with as many keys as records."""
 
     async def work() -> float:
-        log, n = LogForOne(), round(count * scale)
+        log, n = open_log(f"embedded://{home / 'log'}"), round(count * scale)
+        await log.start()
         planned = await prepare(log, "count", n, keys=n)
         longest = 0.0
 
@@ -133,6 +134,7 @@ def longest_turn(count: int, scale: float, home: Path) -> float:
                 longest, last = max(longest, now - last), now
 
         await run_to_end(planned, log, home / "state", beat())
+        await log.close()
         return longest * 1000
 
     return run(work())

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import click
 
-from streamflow.log.batch import encode
+from streamflow.log.batch import RawRecord, encode
 from streamflow.log.contract import Commit, Committed
 from streamflow.log.embedded import EmbeddedLog
 from streamflow.record import TopicPartition
@@ -39,7 +39,8 @@ async def commits(
     session = log.session("bench", f"t_{task}")
     await session.init()
     place = TopicPartition("out", task)
-    batches = encode([(b"key", os.urandom(1000), 0, [])] * (size // 1000))
+    record: RawRecord = (b"key", os.urandom(1000), 0, [])
+    batches = encode([record] * (size // 1000))
     times: list[float] = []
     end = time.monotonic() + seconds
     while (began := time.monotonic()) < end:

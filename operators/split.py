@@ -31,8 +31,7 @@ class Split(Passing):
 
     def build(self, emit: tuple[Emit, ...], scope: Scope) -> Emit:
         branches = tuple(
-            (predicate.fn, predicate.takes_key, child)
-            for predicate, child in zip(self.predicates, emit, strict=False)
+            (predicate.fn, predicate.takes_key, child) for predicate, child in zip(self.predicates, emit, strict=False)
         )
         rest = emit[-1] if self.default else None
 

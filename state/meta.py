@@ -69,9 +69,7 @@ def decode(data: bytes) -> Meta:
 
 def for_changelog(meta: Meta) -> Meta:
     """The same commit without what is one store's own."""
-    return msgspec.structs.replace(
-        meta, store="", position=0, flushing_to=None, observed=-1, sequence=0, segment_ms=0
-    )
+    return msgspec.structs.replace(meta, store="", position=0, flushing_to=None, observed=-1, sequence=0, segment_ms=0)
 
 
 def new_incarnation() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from streamflow.errors import LogCorrupt, StateError
+from streamflow.errors import LogCorrupt, SerdeError, StateError
 from streamflow.state import changelog
 from streamflow.state.changelog import Absorbed, RawRecord
 from streamflow.state.contract import Base
@@ -29,10 +29,10 @@ from streamflow.state.meta import Meta, decode, encode
 from streamflow.state.spec import StoreSpec
 from streamflow.state.window import WindowHandle, WindowView
 
-BATCH_ROWS = 10_000
-"""A RocksDB write holds the interpreter's lock; this many rows take about 15 ms."""
+BATCH_ROWS = 5_000
+"""A RocksDB write holds the interpreter's lock; this many rows take about 10 ms."""
 
-_BATCHES_IN_ORDER = 4
+_BATCHES_IN_ORDER = 8
 _DONE: Any = object()
 _SAMPLE = 64
 _NEW_ROW_BYTES = 256
@@ -146,9 +146,14 @@ class Store:
         """The changelog records of what is to be committed, the last value of each key: of what `freeze` set
         aside, or else of everything."""
         rows = self._layers.frozen if self._set_aside else self._layers.overlay
-        if self.spec.kind == "window":
-            return changelog.window_records(rows, self._layers.encode, duplicates=self.spec.duplicates)
-        return changelog.key_value_records(rows, self.spec.value.serialize if self._objects else None)
+        try:
+            if self.spec.kind == "window":
+                return changelog.window_records(rows, self._layers.encode, duplicates=self.spec.duplicates)
+            return changelog.key_value_records(rows, self.spec.value.serialize if self._objects else None)
+        except SerdeError as error:
+            raise SerdeError(
+                f"store '{self.spec.name}' was given a value that its type cannot write: {error}"
+            ) from error
 
     def freeze(self) -> None:
         """Set aside what the next `commit` is about, so that more may be processed while it is on the wire."""

@@ -214,7 +214,9 @@ class App:
         if len(topics) != 1 or pattern is not None:
             raise TopologyError(f"a table is read from one topic, not from {topic!r}")
         if not isinstance(topic, Topic) and (key is None or value is None):
-            raise TopologyError(f"the table of topic '{topics[0]}' needs both key= and value=, such as key=str, value=str")
+            raise TopologyError(
+                f"the table of topic '{topics[0]}' needs both key= and value=, such as key=str, value=str"
+            )
         source, step, kept = self._builder.naming.table(topics[0], name, store)
         meaning = self._source(source, topic, topics, None, key, value, timestamp, "earliest")
         self._builder.add(source, meaning)

@@ -31,7 +31,15 @@ class RecordError(StreamflowError):
     """
 
     def __init__(
-        self, message: str, *, kind: str, step: str, topic: str, partition: int, offset: int, cause: BaseException | None
+        self,
+        message: str,
+        *,
+        kind: str,
+        step: str,
+        topic: str,
+        partition: int,
+        offset: int,
+        cause: BaseException | None,
     ) -> None:
         super().__init__(message)
         self.kind = kind

@@ -62,10 +62,10 @@ def running_count(inputs: Sequence[Seen], outputs: Sequence[Seen], what: str = "
     return problems
 
 
-def unique_ids(inputs: Iterable[Any], assigned: Iterable[tuple[Any, int]], what: str = "ids") -> list[str]:
+def unique_ids(inputs: Iterable[Any], assigned: Iterable[tuple[Any, Any]], what: str = "ids") -> list[str]:
     """C3. ``assigned`` are (value, id) pairs, any number of times."""
-    id_of: dict[Any, int] = {}
-    value_of: dict[int, Any] = {}
+    id_of: dict[Any, Any] = {}
+    value_of: dict[Any, Any] = {}
     for value, id in assigned:
         if id_of.setdefault(value, id) != id or value_of.setdefault(id, value) != value:
             return [

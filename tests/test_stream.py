@@ -137,7 +137,9 @@ def test_a_merge_of_different_types_is_known_to_be_unknown() -> None:
     app = App("app")
     merged = app.stream("a", value=str).merge(app.stream("b", value=int))  # type: ignore[arg-type]
     merged.to("out", value=str)
-    with pytest.raises(Exception, match=r"step 'a-merge' .* merges values of different types; .* \.with_types\(value=\.\.\.\)"):
+    with pytest.raises(
+        Exception, match=r"step 'a-merge' .* merges values of different types; .* \.with_types\(value=\.\.\.\)"
+    ):
         merged.to("other")
 
 

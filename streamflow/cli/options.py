@@ -26,8 +26,8 @@ class Option(click.Option):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.envvar is None and self.name and not self.hidden:
-            self.envvar = f"STREAMFLOW_{self.name.upper()}"
+        if self.envvar is None and self.opts and not self.hidden:
+            self.envvar = "STREAMFLOW_" + max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
 
 
 def option(*names: str, **kwargs: Any) -> Callable[[Command], Command]:

@@ -88,7 +88,9 @@ def _milliseconds_of(text: str) -> int:
     except ValueError:
         raise ConfigError(f"--to-datetime is {text!r}; write it as 2026-11-23T15:00:00+01:00") from None
     if found.tzinfo is None:
-        raise ConfigError(f"--to-datetime is {text!r}, which has no time zone; add one, such as {text}Z or {text}+01:00")
+        raise ConfigError(
+            f"--to-datetime is {text!r}, which has no time zone; add one, such as {text}Z or {text}+01:00"
+        )
     return round(found.timestamp() * 1000)
 
 

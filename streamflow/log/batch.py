@@ -105,7 +105,9 @@ def check(batch: bytes, where: str) -> Header:
     """The header, after length and CRC were found right; else `LogCorrupt` that says ``where``."""
     head = header(batch)
     if head.length + 12 != len(batch) or head.magic != 2:
-        raise LogCorrupt(f"{where}: a record batch of {len(batch)} bytes says it has {head.length + 12} (magic {head.magic})")
+        raise LogCorrupt(
+            f"{where}: a record batch of {len(batch)} bytes says it has {head.length + 12} (magic {head.magic})"
+        )
     if calc_crc32c(batch[21:]) != head.crc:
         raise LogCorrupt(f"{where}: the CRC of the record batch at offset {head.base_offset} is wrong")
     return head

@@ -107,7 +107,9 @@ class MemoryLog:
         for tp, position in positions.items():
             log = self._partition(tp)
             if not log.start <= position <= log.end:
-                raise OffsetOutOfRange(f"{tp.topic!r} partition {tp.partition} holds {log.start} to {log.end}, not {position}")
+                raise OffsetOutOfRange(
+                    f"{tp.topic!r} partition {tp.partition} holds {log.start} to {log.end}, not {position}"
+                )
             batches: list[bytes] = []
             at = position
             for stored in self.batches(tp, position):

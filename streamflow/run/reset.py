@@ -76,7 +76,9 @@ async def carry_out(planned: Plan, log: Log, proposal: Proposal) -> None:
         try:
             shutil.rmtree(proposal.state)
         except OSError as error:
-            raise StateError(f"{proposal.state} cannot be removed ({error.strerror}); the reset is not complete") from error
+            raise StateError(
+                f"{proposal.state} cannot be removed ({error.strerror}); the reset is not complete"
+            ) from error
     await log.delete_topic(marker)
 
 

@@ -73,9 +73,7 @@ def prepare(task: Task, ledger: Ledger, clock: Clock) -> Round | None:
             changes.append(meta_record(meta))
         if changes:
             batches[TopicPartition(changelog, task.partition)] = encode(changes)
-    commit = Commit(
-        ledger.session, batches, offsets, meta.commit_seq if meta else 0, meta.commit_id if meta else b""
-    )
+    commit = Commit(ledger.session, batches, offsets, meta.commit_seq if meta else 0, meta.commit_id if meta else b"")
     return Round(task, ledger, commit, meta)
 
 

@@ -215,9 +215,7 @@ def _first(place: Place, plan: Plan, topics: Mapping[str, TopicInfo]) -> Meta | 
     )
 
 
-async def _inputs(
-    place: Place, plan: Plan, meta: Meta | None, group: str, log: Log
-) -> dict[TopicPartition, int]:
+async def _inputs(place: Place, plan: Plan, meta: Meta | None, group: str, log: Log) -> dict[TopicPartition, int]:
     """R4. The meta record is in the same transaction as the state, so it is right where the two differ."""
     wanted = list(Task.partitions(place.sub, place.partition, plan.partitions))
     of_meta = flat(meta.inputs) if meta else {}

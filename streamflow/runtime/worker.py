@@ -40,6 +40,7 @@ logger = logging.getLogger("streamflow.worker")
 
 SLICE = 2_000  # records of one task between two looks at the loop, at most
 SLICE_SECONDS = 0.010  # and about this long, for the group takes a loop that does not turn for hung
+SLICES_SECONDS = 0.030  # of all tasks together
 FETCH_BYTES = 4 << 20
 BUFFER_BYTES = 4 << 20  # of one input; a partition with more is not fetched until it has less
 BUFFERS_BYTES = 64 << 20  # of all inputs; then only those that have nothing are fetched
@@ -49,6 +50,10 @@ AGAIN = 0.2  # seconds until what failed for now is tried again
 QUIET = 5.0  # seconds between two log lines about the same trouble
 
 Running = list[tuple[Held, Task, Ledger]]
+
+
+DEFAULT_RULES = Rules()
+DEFAULT_PACE = Pace()
 
 
 class Worker:
@@ -65,8 +70,8 @@ class Worker:
         clock: Clock,
         open_store: OpenStore,
         *,
-        rules: Rules = Rules(),
-        pace: Pace = Pace(),
+        rules: Rules = DEFAULT_RULES,
+        pace: Pace = DEFAULT_PACE,
         address: str = "",
         holding: Mapping[str, int] | None = None,
         create_topic: Callable[[str], Awaitable[None]] | None = None,
@@ -166,6 +171,8 @@ class Worker:
         await self._take_fetched()
         await self._ask(self.roster.running())
         progress = 0 if self.upkeep.congested else await self._process(self.roster.running())
+        if progress:
+            await asyncio.sleep(0)  # a slice of every task is long enough for one stretch
         # Asked anew: a task that failed in this turn has forgotten what it did, but not how far it came.
         running = self.roster.running()
         if self._commit_due(running):
@@ -182,7 +189,7 @@ class Worker:
         """A slice of every task, beginning with another each time; gives how many records (or failures) there were."""
         most = self.pace.uncommitted_bytes
         room = most - sum(task.uncommitted for _, task, _ in running)
-        seconds = min(SLICE_SECONDS, self.pace.commit_interval / max(1, len(running)))
+        seconds = min(SLICE_SECONDS, min(SLICES_SECONDS, self.pace.commit_interval) / max(1, len(running)))
         self._first = first = (self._first + 1) % max(1, len(running))
         progress = 0
         for held, task, _ in running[first:] + running[:first]:

@@ -26,10 +26,4 @@ orders.join(users, lambda order, town: f"{order.n} {town}", value=str).to("joine
     .to_stream()
     .to("regions")
 )
-(
-    orders.group_by_key()
-    .windowed_by(tumbling("1s", grace="1h"))
-    .count(name="per-second")
-    .to_stream()
-    .to("seconds")
-)
+(orders.group_by_key().windowed_by(tumbling("1s", grace="1h")).count(name="per-second").to_stream().to("seconds"))

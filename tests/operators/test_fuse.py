@@ -77,8 +77,13 @@ def test_each_topic_of_a_source_has_its_entry() -> None:
 
 def test_two_source_steps_may_read_one_topic_each_in_its_own_way() -> None:
     one, two = Step("one", Source(("t",), string, string)), Step("two", Source(("t",), string, int64))
-    bench = Bench(one, two, sink("one", name="o1"), step("plus", MapValues(function(lambda n: n + 1)), "two"),
-                  sink("plus", name="o2", value=int64))
+    bench = Bench(
+        one,
+        two,
+        sink("one", name="o1"),
+        step("plus", MapValues(function(lambda n: n + 1)), "two"),
+        sink("plus", name="o2", value=int64),
+    )
 
     entries = bench.entries["t"]
 
@@ -160,8 +165,12 @@ def test_an_error_before_any_step_is_nobodys() -> None:
 def test_twin_steps_are_told_apart() -> None:
     bench = Bench(
         source(),
-        step("first", Count("one")), step("r1", ToStream(), "first"), sink("r1", name="o1", value=int64),
-        step("second", Count("two")), step("r2", ToStream(), "second"), step("boom", MapValues(BOOM), "r2"),
+        step("first", Count("one")),
+        step("r1", ToStream(), "first"),
+        sink("r1", name="o1", value=int64),
+        step("second", Count("two")),
+        step("r2", ToStream(), "second"),
+        step("boom", MapValues(BOOM), "r2"),
         stores=[StoreSpec("one", "key_value", string, int64), StoreSpec("two", "key_value", string, int64)],
     )
     assert blamed(bench) == "boom"

@@ -33,7 +33,11 @@ def changes_of(operator: Any, values: list[Any], *, sends_old: bool = False) -> 
 
 def test_without_old_values_every_failing_update_is_a_tombstone() -> None:
     assert changes_of(TableFilter(EVEN), [1, 2, 3, 5, None]) == [
-        (None, None), (2, None), (None, None), (None, None), (None, None),
+        (None, None),
+        (2, None),
+        (None, None),
+        (None, None),
+        (None, None),
     ]
 
 

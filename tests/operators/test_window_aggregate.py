@@ -137,9 +137,7 @@ def test_old_values_are_sent_where_somebody_asked_even_if_the_function_changes_i
         total.append(value)
         return total
 
-    operator = WindowAggregate(
-        "windows", tumbling("10ms"), function(list, "initializer"), function(add, "aggregator")
-    )
+    operator = WindowAggregate("windows", tumbling("10ms"), function(list, "initializer"), function(add, "aggregator"))
     seen: list[Any] = []
     bench = Bench(
         source(),
@@ -350,7 +348,9 @@ def model(window: TimeWindow, emit: str, records: list[tuple[str, int]]) -> tupl
 @given(
     st.builds(
         lambda advance, times, grace: TimeWindow(advance * times, advance, grace),
-        st.integers(1, 7), st.integers(1, 4), st.integers(0, 20),
+        st.integers(1, 7),
+        st.integers(1, 4),
+        st.integers(0, 20),
     ),
     st.sampled_from(["on_update", "on_close"]),
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60) | st.sampled_from([90_000, 120_007])), max_size=30),

@@ -84,7 +84,9 @@ def _window(window: dict[str, Any]) -> Any:
 
 def _windowed_aggregate(app: App, topology: dict[str, Any]) -> None:
     window = topology["window"]
-    windowed = app.stream("input", key=KEY_TYPES[topology["key_type"]], value=str).group_by_key().windowed_by(_window(window))
+    windowed = (
+        app.stream("input", key=KEY_TYPES[topology["key_type"]], value=str).group_by_key().windowed_by(_window(window))
+    )
     how: dict[str, Any] = {
         "name": "windows",
         "emit": "on_close" if topology.get("emit") == "on_window_close" else "on_update",

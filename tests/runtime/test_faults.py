@@ -58,6 +58,7 @@ def test_a_log_that_is_unavailable_now_and_then_stops_nobody(tmp_path: Path, nam
 def test_a_damaged_log_ends_the_worker_in_order(tmp_path: Path, name: str) -> None:
     async def story(world: World) -> None:
         await world.write("lines", lines(10))
+
         def fails(call: str) -> BaseException | None:
             # A commit that raises tells nothing; it is the recovery after it that meets the damage.
             broken = call == name or (name == "commit" and call == "confirm")

@@ -125,7 +125,7 @@ def connector(victim: Any, faults: Faults) -> Callable[..., sqlite3.Connection]:
     """A `connect` whose connections fail at BEGIN and COMMIT, before and after it is done, and read batches wrongly."""
 
     class Connection(sqlite3.Connection):
-        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        def execute(self, sql: str, *args: Any) -> Any:
             if sql == "BEGIN IMMEDIATE":
                 if faults.at(victim, "sql begin", "crash", "busy"):
                     raise sqlite_error(BUSY, "database is locked")
@@ -147,7 +147,7 @@ def connector(victim: Any, faults: Faults) -> Callable[..., sqlite3.Connection]:
                 found[-1] = id, head, data[:-2] + bytes((data[-2] ^ 1,)) + data[-1:]
             return iter(found)
 
-        def _commit(self) -> sqlite3.Cursor:
+        def _commit(self) -> Any:
             before = faults.at(victim, "sql commit, before", "crash", "full", "io error", weight=3)
             if before == "full":
                 raise sqlite_error(FULL, "database or disk is full")

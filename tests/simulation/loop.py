@@ -19,7 +19,7 @@ import heapq
 import random
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -82,9 +82,9 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     # --- running
 
-    def run_until_complete(self, future: Generator[Any, None, T] | Any) -> Any:
+    def run_until_complete(self, future: Any) -> Any:
         """Run until ``future`` is done; gives its result. `Deadlock` when it never will be."""
-        main = asyncio.ensure_future(future, loop=self)
+        main: asyncio.Future[Any] = asyncio.ensure_future(future, loop=self)
         before = events._get_running_loop()
         events._set_running_loop(self)
         try:

@@ -187,7 +187,7 @@ def restore_to_too_small_an_end() -> list[Change]:
 @mutant
 def restore_before_fencing() -> list[Change]:
     """R1 comes last: the former owner may commit in between."""
-    sound = roster.recover
+    sound: Any = vars(roster)["recover"]
 
     async def recover(place: Place, *rest: Any) -> Any:
         session: Any = place.session

@@ -9,7 +9,7 @@ and put back after.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _FRAME_HEADER = 24
 
 
 @contextmanager
-def cut_power(folder: Path, lost_commits: int, synced: int) -> Iterator[None]:
+def cut_power(folder: Path, lost_commits: int, synced: int) -> Generator[None, None, None]:
     """Inside, every handle on the log must be dropped; after it the files are as the power cut left them.
 
     The first ``synced`` bytes of the WAL stay.

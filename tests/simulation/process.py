@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from streamflow.errors import StateError, StreamflowError
+from streamflow.errors import LogError, StateError, StreamflowError
 from streamflow.log.embedded import EmbeddedLog
 from streamflow.runtime.worker import Pace, Worker
 
@@ -137,16 +137,28 @@ class Process:
     def running(self) -> bool:
         return self.life is not None
 
-    def start(self, folder: Path, pace: Pace, fast: bool, tidies_every: float) -> None:
+    def start(self, folder: Path, pace: Pace, fast: bool) -> None:
         """Begin a life."""
         life = self.life = Life(self._loop, self._faults, self._ended)
         self.lives.append(life)
         context = contextvars.Context()
         context.run(OWNER.set, life)
-        task = self._loop.create_task(self._live(life, folder, pace, fast, tidies_every), context=context)
+        task = self._loop.create_task(self._live(life, folder, pace, fast), context=context)
         task.add_done_callback(lambda done: self._done(life, done), context=contextvars.Context())
 
-    async def _live(self, life: Life, folder: Path, pace: Pace, fast: bool, tidies_every: float) -> None:
+    def tidy(self) -> None:
+        """Compact everything there is to compact, beside all else that this life does."""
+        life = self.life
+        if life is not None and life.log is not None and life.worker is not None:
+            context = contextvars.Context()
+            context.run(OWNER.set, life)
+            self._loop.create_task(self._tidy(life.log), context=context)
+
+    async def _tidy(self, log: EmbeddedLog) -> None:
+        with suppress(LogError):  # its own housekeeping would ask again
+            await log.tidy()
+
+    async def _live(self, life: Life, folder: Path, pace: Pace, fast: bool) -> None:
         life.log = EmbeddedLog(
             folder,
             clock=self.clock,
@@ -156,7 +168,7 @@ class Process:
             entropy=self._rng.randbytes,
             session_timeout=1.5,
             revocation_timeout=2.0,
-            housekeeping_interval=tidies_every,
+            housekeeping_interval=3600.0,
         )
         await life.log.start()
         life.worker = Worker(

@@ -13,7 +13,7 @@ from .loop import OWNER, Deadlock, Handle, SimLoop
 
 
 def run(seed: int, main: Any, **options: Any) -> Any:
-    loop = SimLoop(random.Random(seed), **options)
+    loop = SimLoop(random.Random(seed), **options)  # type: ignore[abstract]
     try:
         return loop.run_until_complete(main)
     finally:
@@ -31,7 +31,7 @@ async def _race(noted: list[Any]) -> float:
 
 
 def test_the_same_seed_is_the_same_order_and_another_seed_is_another() -> None:
-    orders = []
+    orders: list[list[Any]] = []
     for seed in (1, 1, 2):
         orders.append([])
         run(seed, _race(orders[-1]))

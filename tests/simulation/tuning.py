@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -19,7 +19,7 @@ KNOBS: tuple[tuple[ModuleType, str, tuple[int, ...]], ...] = (
 
 
 @contextmanager
-def tuned(rng: random.Random) -> Iterator[dict[str, int]]:
+def tuned(rng: random.Random) -> Generator[dict[str, int], None, None]:
     """Each size drawn from the seed; as it was afterwards."""
     before = [(module, name, getattr(module, name)) for module, name, _ in KNOBS]
     drawn: dict[str, int] = {}
