@@ -190,7 +190,7 @@ class Task:
             return self._run_slowly(source, bound, limit)
         context = self.context
         context.topic, context.partition = source.tp
-        entry = source.entries[0]
+        [entry] = source.entries
         read_key, read_value, process = entry.key, entry.value, entry.process
         latest, undo = self._latest(), self.undo
         done = 0
