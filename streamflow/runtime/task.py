@@ -186,11 +186,11 @@ class Task:
 
     def _run(self, source: Input, bound: int, limit: int) -> int:
         """Process records of one input while they are not newer than ``bound``."""
-        if len(source.entries) > 1 or source.times or self._most is not None:
+        entry, *others = source.entries
+        if others or source.times or self._most is not None:
             return self._run_slowly(source, bound, limit)
         context = self.context
         context.topic, context.partition = source.tp
-        [entry] = source.entries
         read_key, read_value, process = entry.key, entry.value, entry.process
         latest, undo = self._latest(), self.undo
         done = 0

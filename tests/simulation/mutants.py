@@ -25,6 +25,7 @@ from streamflow.runtime.commit import Round
 from streamflow.runtime.recovery import Place
 from streamflow.runtime.task import Task
 from streamflow.state import changelog
+from streamflow.state.layers import Layers
 from streamflow.state.meta import Meta, encode
 from streamflow.state.store import Store
 
@@ -245,6 +246,20 @@ def position_without_rows() -> list[Change]:
         return sound(self, now_ms)
 
     return [(Store, "_write_down", write_down)]
+
+
+# --- reading
+
+
+@mutant
+def queries_see_the_overlay() -> list[Change]:
+    """A query is answered with what is not committed."""
+    sound = Layers.scan
+
+    def scan(self: Any, low: bytes, high: bytes | None, reverse: bool = False, *, committed_only: bool = False) -> Any:
+        return sound(self, low, high, reverse)
+
+    return [(Layers, "scan", scan)]
 
 
 # --- the runner
