@@ -24,8 +24,9 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     is kept by the log under ``commit_seq``. ``store``, ``position`` (the changelog position that is reflected),
     ``flushing_to`` (a larger position that is half written down: the rows are then no prefix of the changelog
     and everything from ``position`` on is to be put again), ``observed`` and ``sequence`` (the greatest window
-    start and the next sequence number) and ``segment_ms`` (how its windows lie together on disk; 0: it has none)
-    are a store's own and stay out of the changelog.
+    start and the next sequence number), ``segment_ms`` (how its windows lie together on disk; 0: it has none) and
+    ``witness_seq`` with ``witness_id`` (the newest commit that any row may be of) are a store's own and stay out
+    of the changelog.
 
     >>> meta = Meta(app_id="shop", changelog="shop-counts-changelog", partition=0, inputs={"orders": {0: 7}})
     >>> decode(encode(meta)) == meta
@@ -49,6 +50,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     observed: int = -1
     sequence: int = 0
     segment_ms: int = 0
+    witness_seq: int = 0
+    witness_id: bytes = b""
 
 
 def encode(meta: Meta) -> bytes:
@@ -69,7 +72,17 @@ def decode(data: bytes) -> Meta:
 
 def for_changelog(meta: Meta) -> Meta:
     """The same commit without what is one store's own."""
-    return msgspec.structs.replace(meta, store="", position=0, flushing_to=None, observed=-1, sequence=0, segment_ms=0)
+    return msgspec.structs.replace(
+        meta,
+        store="",
+        position=0,
+        flushing_to=None,
+        observed=-1,
+        sequence=0,
+        segment_ms=0,
+        witness_seq=0,
+        witness_id=b"",
+    )
 
 
 def new_incarnation() -> str:

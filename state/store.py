@@ -77,6 +77,7 @@ class Store:
         self._lowest_segment = self._visible_segment()
         self._set_aside = False
         self._restored = False
+        self._witness: tuple[int, bytes] | None = None
         self._measured = self._overlay_bytes = self._frozen_bytes = 0
         self._known_bytes = self._known_rows = 0
         self._writing: Iterator[None] | None = None
@@ -182,6 +183,7 @@ class Store:
         self._set_aside = False
         self.position = meta.position
         self.meta = meta
+        self._witness = None
 
     def drop(self) -> None:
         """Forget everything that is not committed."""
@@ -250,9 +252,28 @@ class Store:
                 pass
         return told.rows
 
+    def vouch(self, commit_seq: int, commit_id: bytes) -> None:
+        """The newest commit of the task in the log, told before a restore: what is restored is of it or older.
+
+        A base that is written down half way may hold rows of a commit whose meta record is not read yet, or stands
+        in another changelog. If the log should lose that commit (a power cut), the base must not be believed.
+        """
+        self._witness = (commit_seq, commit_id)
+
+    @property
+    def witness(self) -> tuple[int, bytes] | None:
+        """The newest commit that any row of the base may be of; the log must know it."""
+        recorded = self._recorded
+        if recorded is None:
+            return None
+        if recorded.witness_seq:
+            return recorded.witness_seq, recorded.witness_id
+        return (recorded.commit_seq, recorded.commit_id) if recorded.commit_seq else None
+
     def adopt(self, meta: Meta) -> None:
         """The task's newest commit, found in another changelog of the task, once this store is restored up to it."""
         self.meta = meta
+        self._witness = None
 
     def close(self) -> None:
         """Let go of the base. What was not flushed is in the changelog."""
@@ -327,8 +348,11 @@ class Store:
         """The meta record of the base after a flush: the newest commit, under the name the base was opened with."""
         own = self._recorded or self._blank()
         newest = self.meta or own
+        witness_seq, witness_id = self._witness or (newest.commit_seq, newest.commit_id)
         return msgspec.structs.replace(
             newest,
+            witness_seq=witness_seq,
+            witness_id=witness_id,
             app_id=own.app_id or newest.app_id,
             store=own.store or self.spec.name,
             changelog=own.changelog or newest.changelog,

@@ -166,6 +166,10 @@ class MemoryLog:
         owner = self.owners.get((group, task))
         return owner.commit_ids.get(commit_seq) if owner else None
 
+    async def last_commit(self, group: str, task: str) -> tuple[int, bytes] | None:
+        owner = self.owners.get((group, task))
+        return max(((seq, id) for seq, id in owner.commit_ids.items() if id), default=None) if owner else None
+
     def membership(self, group: str) -> Membership:
         raise LogError(f"the log in memory has no groups, so group {group!r} cannot be joined; use embedded://PATH")
 

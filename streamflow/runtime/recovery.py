@@ -114,6 +114,9 @@ async def recover(
     for store in place.stores.values():
         store.drop()
     await _look_ahead(place, ends, log)
+    if (newest := await log.last_commit(group, place.name)) is not None:
+        for name in changelogs:
+            place.stores[name].vouch(*newest)
     await _restore(place, {tp: ends[tp] for tp in changelogs.values()}, log, clock)  # R3
     meta = _newest(place)
     fingerprint.refuse_change(place.sub, meta)
@@ -143,18 +146,18 @@ async def _opened(
     """Open a store; one that knows a commit which the log does not know is of another life and is made anew."""
     store = open_store(place, spec, incarnation, offsets, place.damaged.get(spec.name))
     place.damaged.pop(spec.name, None)
-    meta = store.meta
+    witness = store.witness
     try:
-        fingerprint.refuse_change(place.sub, meta)
-        if meta is None or not meta.commit_seq or spec.name not in place.sub.changelogs:
+        fingerprint.refuse_change(place.sub, store.meta)
+        if witness is None or spec.name not in place.sub.changelogs:
             return store
-        if await log.commit_id(group, place.name, meta.commit_seq) == meta.commit_id:
+        if await log.commit_id(group, place.name, witness[0]) == witness[1]:
             return store
     except BaseException:
         store.close()  # nobody else knows yet that it is open
         raise
     store.close()
-    return open_store(place, spec, incarnation, offsets, f"its commit {meta.commit_seq} is not in the log")
+    return open_store(place, spec, incarnation, offsets, f"its commit {witness[0]} is not in the log")
 
 
 async def _look_ahead(place: Place, ends: Mapping[TopicPartition, Offsets], log: Log) -> None:

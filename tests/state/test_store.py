@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamflow.errors import LogCorrupt, StateError, StoreStalled
@@ -218,10 +219,27 @@ def test_a_flush_writes_rows_and_position_together(key_value: Make, base: Any, m
     store.flush(0)
 
     assert base.get(b"a") == (5).to_bytes(8, "big") + b"1"
-    assert decode(base.meta()) == meta(3)
+    committed = meta(3)
+    written = msgspec.structs.replace(committed, witness_seq=committed.commit_seq, witness_id=committed.commit_id)
+    assert decode(base.meta()) == written
     assert store.behind == (0, 0)
     again = key_value()
-    assert (again.position, again.meta) == (3, meta(3))
+    assert (again.position, again.meta, again.witness) == (3, written, (committed.commit_seq, committed.commit_id))
+
+
+def test_a_base_written_down_in_a_restore_names_the_newest_commit_its_rows_may_be_of(
+    key_value: Make, base: Any, meta: MetaOf
+) -> None:
+    store = key_value()
+    store.vouch(9, b"nine")
+
+    store.restore([logged(b"a", b"1", 5)], 1)
+    store.flush(0)
+
+    assert key_value().witness == (9, b"nine")
+    store.adopt(meta(1))
+    store.flush(0)
+    assert key_value().witness == (meta(1).commit_seq, meta(1).commit_id)
 
 
 def test_a_commit_that_changed_no_row_still_moves_the_position(key_value: Make, base: Any, meta: MetaOf) -> None:

@@ -158,6 +158,13 @@ def commit_id(view: View, group: str, task: str, seq: int) -> bytes | None:
     return _entries(_body(view, owner.id << _SEQ_BITS | seq // _PER_ROW)).get(seq % _PER_ROW)
 
 
+def last_commit(view: View, group: str, task: str) -> tuple[int, bytes] | None:
+    """The task's newest commit that has an id."""
+    owner = view.get(OWNER, task, group)
+    known = None if owner is None else commit_id(view, group, task, owner.last)
+    return None if owner is None or known is None else (owner.last, known)
+
+
 def stale_ids(view: View, now: int) -> list[int]:
     """Rows of commit ids that nobody can ask for any more, the oldest of each task."""
     old: list[int] = []

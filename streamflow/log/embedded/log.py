@@ -180,6 +180,9 @@ class EmbeddedLog:
     async def commit_id(self, group: str, task: str, commit_seq: int) -> bytes | None:
         return await self._access.read(commits.commit_id, group, task, commit_seq)
 
+    async def last_commit(self, group: str, task: str) -> tuple[int, bytes] | None:
+        return await self._access.read(commits.last_commit, group, task)
+
     def membership(self, group: str) -> EmbeddedMembership:
         membership = EmbeddedMembership(self._access, group, *self._timeouts)
         self._memberships.add(membership)
