@@ -228,7 +228,7 @@ def test_a_flush_writes_rows_and_position_together(key_value: Make, base: Any, m
 
 
 def test_a_base_written_down_in_a_restore_names_the_newest_commit_its_rows_may_be_of(
-    key_value: Make, base: Any, meta: MetaOf
+    key_value: Make, base: Any, meta: MetaOf, logged: Any
 ) -> None:
     store = key_value()
     store.vouch(9, b"nine")
