@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamflow.testing import TopologyTestDriver
-
-_spec = importlib.util.spec_from_file_location("oracle_cases", Path(__file__).with_name("cases.py"))
-assert _spec is not None and _spec.loader is not None
-cases = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(cases)
+from tests.oracles import cases
 
 if not cases.FOLDER.is_dir():
     pytest.skip(
