@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from streamflow.errors import LogError
 
-_WITH_BELLS = 0.1, 0.1
+_WITH_BELLS = 0.1, 0.5
 _WITHOUT = 0.001, 0.010
 _GROWTH = 1.05
 
