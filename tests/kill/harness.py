@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -110,6 +111,7 @@ class Crew:
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.folder = folder
+        self.begun: dict[int, int] = {}  # how much a worker's file held when its present life began
         self.workers: list[subprocess.Popen[bytes]] = [self.start(n) for n in range(workers)]
         self.kills = 0
 
@@ -117,6 +119,7 @@ class Crew:
         command = [sys.executable, "-m", "streamflow", "run", str(APP), "--broker", f"embedded://{self.folder}/log"]
         command += ["--state-dir", str(self.folder / "state"), "--no-http"]
         with open(self.folder / f"worker-{number}.txt", "ab") as output:
+            self.begun[number] = output.tell()
             return subprocess.Popen(command, stdout=output, stderr=output, cwd=self.folder)
 
     def kill(self, number: int) -> None:
@@ -133,9 +136,16 @@ class Crew:
         """The end of what a worker printed."""
         return (self.folder / f"worker-{number}.txt").read_text()[-2000:]
 
+    def is_up(self, number: int) -> bool:
+        """It has said its first word, and listens to signals since before."""
+        return (self.folder / f"worker-{number}.txt").stat().st_size > self.begun[number]
+
     def stop(self) -> list[int]:
-        """Stop all in an orderly way; gives their exit codes."""
-        for worker in self.workers:
+        """Stop all in an orderly way, those that were started just now too; gives their exit codes."""
+        for number, worker in enumerate(self.workers):
+            deadline = time.monotonic() + 30
+            while worker.poll() is None and not self.is_up(number) and time.monotonic() < deadline:
+                threading.Event().wait(0.02)
             worker.send_signal(signal.SIGTERM)
         return [worker.wait(timeout=30) for worker in self.workers]
 
