@@ -33,7 +33,7 @@ with tempfile.TemporaryDirectory() as home:
     print(engine("count", records, 1.0, Path(home), keys=keys, partitions=partitions))
 """
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 420, 260, 56, 44, 46
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, INSET = 420, 260, 56, 44, 46, 24
 STYLE = """<style>
 .panel{font:12px sans-serif;fill:#333} .axis{stroke:#888;stroke-width:1} .line{fill:none;stroke:#1668a8;stroke-width:2}
 .dot{fill:#1668a8} .grid{stroke:#ddd;stroke-width:1} .title{font:bold 13px sans-serif}
@@ -84,7 +84,7 @@ def panel(title: str, values: dict[str, float], left: int, top_value: float) -> 
     bottom, right = HEIGHT - BOTTOM, WIDTH - 20
 
     def across(x: int) -> float:
-        return left + LEFT + (log10(x) - low) / (high - low) * (right - LEFT)
+        return left + LEFT + INSET + (log10(x) - low) / (high - low) * (right - LEFT - 2 * INSET)
 
     def up(y: float) -> float:
         return bottom - y / top_value * (bottom - TOP)
