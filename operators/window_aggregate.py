@@ -134,6 +134,28 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
     updates = policy == "on_update"
     close, note = (None, None) if updates else closing(store, window, windowed, emit, scope)
     tumbling, raw, pack_start = size == advance, scope.key_out_raw, _pack_start
+    if updates and not sends_old:
+        fold_pair, starts_at = store.fold_pair, _remembered(window)
+
+        def update(key: Any, value: Any, timestamp: int) -> None:
+            now = time.now
+            if key is None:
+                null_key()
+                return
+            if value is None:
+                null_value()
+                return
+            if timestamp > now:
+                time.now = now = timestamp
+            last_closed = now - until_closed
+            for start in (timestamp - timestamp % size,) if tumbling else starts_at(timestamp):
+                if start <= last_closed:
+                    late()
+                    continue
+                total, at = fold_pair(key, start, fold, value, timestamp)
+                emit(key + pack_start(start) if raw else windowed(key, start), total, None, at)
+
+        return update
 
     def process(key: Any, value: Any, timestamp: int) -> None:
         now = time.now
@@ -167,9 +189,25 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
                 total = fold(key, total, value)
             put_pair(key, start, total, at)
             if updates:
-                emit(key + pack_start(start) if raw else windowed(key, start), total, old, at)
+                emit(windowed(key, start), total, old, at)
 
     return process
+
+
+def _remembered(window: TimeWindow) -> Callable[[int], Sequence[int]]:
+    """The starts of the windows that hold a time; those of the last time once more while no new window has begun."""
+    size, advance, starts_of = window.size_ms, window.advance_ms, window.starts
+    if size % advance:
+        return starts_of  # they change in the middle of an advance, too
+    last_bucket, starts = -1, range(0)
+
+    def starts_at(timestamp: int) -> Sequence[int]:
+        nonlocal last_bucket, starts
+        if (bucket := timestamp // advance) != last_bucket:
+            last_bucket, starts = bucket, starts_of(timestamp)
+        return starts
+
+    return starts_at
 
 
 def _key_maker(scope: Scope, size: int) -> Callable[[Any, int], Any]:

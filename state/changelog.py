@@ -64,8 +64,10 @@ def window_records(
     add = found.append
     for row, pair in rows.items():
         key = row[SEGMENT:key_end]
-        key = (plain(key) if 0 in key else key) + row[behind:]
-        add((escape(key) if key.startswith(RESERVED) else key, row_of(pair), pair[1], _NO_HEADERS))
+        if key and 0 not in key:  # so it cannot begin as RESERVED does
+            add((key + row[behind:], row_of(pair), pair[1], _NO_HEADERS))
+        else:
+            add((escape(plain(key) + row[behind:]), row_of(pair), pair[1], _NO_HEADERS))
     return found
 
 

@@ -7,11 +7,13 @@ user's function may change an object after it was put.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from streamflow.errors import StateError
+from streamflow.serdes import Serde
 from streamflow.state.keys import pack_int64
 from streamflow.state.layers import Pair
 from streamflow.state.spec import StoreSpec
@@ -55,12 +57,30 @@ def row_encoder(spec: StoreSpec, objects: bool) -> Callable[[Pair], bytes | None
     serialize = spec.value.serialize if objects else _as_it_is
     if not spec.timestamped:
         return lambda pair: serialize(pair[0])
+    if objects and spec.value.layout:
+        return _number_encoder(spec.value)
 
     def encode(pair: Pair) -> bytes | None:
         value, timestamp = pair
         if value is None or (data := serialize(value)) is None:
             return None
         return pack_int64(timestamp) + data
+
+    return encode
+
+
+def _number_encoder(value: Serde[Any]) -> Callable[[Pair], bytes | None]:
+    """The same for numbers of a fixed size: timestamp and value are packed in one go."""
+    pack = struct.Struct(">q" + value.layout).pack
+
+    def encode(pair: Pair) -> bytes | None:
+        number, timestamp = pair
+        if number is None:
+            return None
+        try:
+            return pack(timestamp, number)
+        except (struct.error, OverflowError):
+            return pack_int64(timestamp) + (value.serialize(number) or b"")  # raises, in the serde's words
 
     return encode
 

@@ -293,7 +293,8 @@ class Layers:
         sinking, encode = self.sinking, self.encode
         return [
             (key, row if row is None or row.__class__ is bytes else encode(row))  # type: ignore[arg-type]
-            for key, row in ((key, sinking[key]) for key in keys)
+            for key in keys
+            for row in (sinking[key],)
         ]
 
     def _load(self, key: bytes) -> Pair:

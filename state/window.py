@@ -185,6 +185,10 @@ class WindowHandle(WindowView[K, V]):
 
     put_pair: Callable[[K, int, V | None, int], bool]
     """``(key, start, value, timestamp)``; False if the window had expired and nothing was put."""
+    fold_pair: Callable[[K, int, Callable[[K, V | None, Any], V], Any, int], tuple[V, int]]
+    """``(key, start, fold, value, timestamp)``: put ``fold(key, total or None, value)`` in the place of the total, with
+    the greater of the two timestamps; gives the pair that was put. A get and a put in one, for a window that takes
+    records still."""
 
     def __init__(
         self,
@@ -208,7 +212,7 @@ class WindowHandle(WindowView[K, V]):
             return horizon.floor, horizon.observed
 
         super().__init__(spec, form, starts, sight, find, layers.scan, layers)
-        self.get_pair, self.put_pair = _hot_words(spec, form, starts, horizon, layers, undo)
+        self.get_pair, self.put_pair, self.fold_pair = _hot_words(spec, form, starts, horizon, layers, undo)
         self._now = now
 
     def put(self, key: K, value: V | None, start: int, timestamp: int | None = None) -> bool:
@@ -252,8 +256,8 @@ def _hot_words(
     horizon: Horizon,
     layers: Layers,
     undo: Undo | None,
-) -> tuple[Callable[[Any, int], Any], Callable[[Any, int, Any, int], bool]]:
-    """`get_pair` and `put_pair` of a handle.
+) -> tuple[Callable[[Any, int], Any], Callable[[Any, int, Any, int], bool], Callable[..., Pair]]:
+    """`get_pair`, `put_pair` and `fold_pair` of a handle.
 
     The row's key is made once for a get and the put after it, and the part of it that the key makes once for all
     windows of a record.
@@ -313,4 +317,50 @@ def _hot_words(
             overlay[row] = (value if value_in is None else value_in(value), timestamp)
         return True
 
-    return get_pair, put_pair
+    def fold_pair(key: Any, start: int, fold: Callable[[Any, Any, Any], Any], value: Any, timestamp: int) -> Pair:
+        found = get_pair(key, start)
+        if found is None:
+            total = fold(key, None, value)
+        else:
+            total, at = found
+            total = fold(key, total, value)
+            if at > timestamp:
+                timestamp = at
+        put_pair(key, start, total, timestamp)
+        return total, timestamp
+
+    if undo is not None or duplicates or value_in is not None or value_out is not None:
+        return get_pair, put_pair, fold_pair
+
+    def fold_in_place(key: Any, start: int, fold: Callable[[Any, Any, Any], Any], value: Any, timestamp: int) -> Pair:
+        """The same for rows of objects that are put as they are; the row's key is made once and kept nowhere."""
+        nonlocal last_key, last_stem, last_start
+        if start < horizon.floor:
+            return fold(key, None, value), timestamp
+        segment, tail = starts[start]
+        if key is last_key:
+            row = segment + last_stem + tail
+        else:
+            stem = (key if key_raw else to_key(key)).replace(b"\x00", b"\x00\xff")
+            row = segment + stem + tail
+            if lasting:
+                last_key, last_stem, last_start = key, stem, -1
+        pair = in_overlay(row)
+        if pair is None:
+            pair = below(row) if start <= horizon.sunk else above_sinking(row)
+        if pair:
+            total, at = pair
+            total = fold(key, total, value)
+            if at > timestamp:
+                timestamp = at
+        else:
+            total = fold(key, None, value)
+        if start > horizon.observed:
+            horizon.see(start)
+        if total is None:
+            overlay[row] = Tombstone((None, timestamp))
+            return total, timestamp
+        pair = overlay[row] = (total, timestamp)
+        return pair
+
+    return get_pair, put_pair, fold_in_place

@@ -26,7 +26,8 @@ class Serde(Generic[T]):
 
     ``placed_by`` is the part of a key's bytes that chooses the partition, where that is not
     all of them (a windowed key lies where its key lies). ``any_form`` says that ``serialize``
-    may be given the bytes a value came as instead of the value.
+    may be given the bytes a value came as instead of the value. ``layout`` is the `struct` format of a number of a
+    fixed size, big endian, so that it can be packed together with something else.
 
     >>> upper = Serde(lambda v: v.lower().encode(), lambda b: b.decode().upper(), name="upper")
     >>> upper.deserialize(upper.serialize("ABC")), upper.serialize(None)
@@ -40,6 +41,7 @@ class Serde(Generic[T]):
     placed_by: slice | None = None
     any_form: bool = False
     null_safe: bool = False
+    layout: str = ""
 
     def __post_init__(self) -> None:
         if not self.null_safe:

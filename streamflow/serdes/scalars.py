@@ -85,7 +85,7 @@ def _number(name: str, form: str, python: str) -> Serde[Any]:
         except struct.error:
             raise unreadable(f"{python} ({name}, {size} bytes)", data) from None
 
-    return Serde(serialize, deserialize, name, immutable=True, null_safe=True)
+    return Serde(serialize, deserialize, name, immutable=True, null_safe=True, layout=form[1:])
 
 
 def _same(data: bytes | None) -> Any:
