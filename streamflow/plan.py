@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamflow.errors import TopologyError
 from streamflow.naming import anchor_of
 from streamflow.partitions import Counts, count_partitions
+from streamflow.serdes import for_topic
 from streamflow.state.spec import StoreSpec
 from streamflow.topic import NewTopic
 from streamflow.topology import Sink, Source, Step, Topology, external_topics, groups, stores_of
@@ -150,9 +151,14 @@ def _is_internal(step: Step) -> bool:
 
 
 def _sub(topology: Topology, app_id: str, counts: Counts, number: int, name: str, steps: list[str]) -> SubTopology:
-    mine = tuple(topology.steps[step] for step in steps)
+    mine = tuple(_addressed(topology.steps[step], app_id) for step in steps)
     used = dict.fromkeys(store for step in mine for store in stores_of(step))
-    stores = tuple(spec for spec in topology.stores.values() if spec.name in used)
+    changelogs = {
+        spec.name: spec.source_topic or f"{app_id}-{spec.name}-changelog"
+        for spec in topology.stores.values()
+        if spec.logged and spec.name in used
+    }
+    stores = tuple(_kept_in(changelogs.get(spec.name), spec) for spec in topology.stores.values() if spec.name in used)
     fingerprints = {spec.name: _fingerprint(spec, mine) for spec in stores}
     return SubTopology(
         number=number,
@@ -160,9 +166,7 @@ def _sub(topology: Topology, app_id: str, counts: Counts, number: int, name: str
         steps=mine,
         topics={step.name: counts.topics[step.name] for step in mine if isinstance(step.meaning, Source)},
         stores=stores,
-        changelogs={
-            spec.name: spec.source_topic or f"{app_id}-{spec.name}-changelog" for spec in stores if spec.logged
-        },
+        changelogs=changelogs,
         sinks={
             step.name: topic if step.meaning.repartition is None else f"{app_id}-{topic}"
             for step in mine
@@ -172,6 +176,27 @@ def _sub(topology: Topology, app_id: str, counts: Counts, number: int, name: str
         fingerprint=_digest(fingerprints),
         fingerprints=fingerprints,
     )
+
+
+def _addressed(step: Step, app_id: str) -> Step:
+    """A sink whose serdes know its topic. What goes to a topic of others is written anew, for its schema stands there
+    under a subject of its own; in our own topics bytes may stay as they came."""
+    sink = step.meaning
+    if not isinstance(sink, Sink) or not isinstance(sink.topic, str):
+        return step
+    topic = sink.topic if sink.repartition is None else f"{app_id}-{sink.topic}"
+    key, value = for_topic(sink.key, topic, "key"), for_topic(sink.value, topic, "value")
+    if sink.repartition is None:
+        key = key if key is sink.key else replace(key, name=f"{key.name} in {topic}")
+        value = value if value is sink.value else replace(value, name=f"{value.name} in {topic}")
+    return replace(step, meaning=replace(sink, key=key, value=value))
+
+
+def _kept_in(changelog: str | None, spec: StoreSpec) -> StoreSpec:
+    """A store whose serdes know its changelog."""
+    if changelog is None or (spec.key.of_topic is None and spec.value.of_topic is None):
+        return spec
+    return replace(spec, key=for_topic(spec.key, changelog, "key"), value=for_topic(spec.value, changelog, "value"))
 
 
 def _fingerprint(spec: StoreSpec, steps: Iterable[Step]) -> str:

@@ -13,7 +13,7 @@ from streamflow.errors import StreamflowError
 from streamflow.forms import Form
 from streamflow.naming import legal
 from streamflow.operators.contract import Emit
-from streamflow.serdes import shown
+from streamflow.serdes import for_topic, shown
 from streamflow.topology import Sink
 
 
@@ -80,9 +80,19 @@ def _any_sink(name: str, meaning: Sink, topic: str | None, form: Form, host: Out
     partitioner: Any = meaning.partitioner
     headers_of = meaning.headers
     outlet_of = _outlet_of(name, meaning, topic, host)
+    by_topic = topic is None and (meaning.key.of_topic is not None or meaning.value.of_topic is not None)
+    writers: dict[str, tuple[Any, Any]] = {}
 
     def process(key: Any, value: Any, timestamp: int) -> None:
+        nonlocal write_key, write_value
         to, outlet = outlet_of(key, value)
+        if by_topic:
+            if to not in writers:
+                writers[to] = (
+                    for_topic(meaning.key, to, "key").serialize,
+                    for_topic(meaning.value, to, "value").serialize,
+                )
+            write_key, write_value = writers[to]
         key_bytes = key if key_raw else write_key(key)
         value_bytes = value if value_raw else write_value(value)
         if partitioner is not None:

@@ -33,7 +33,7 @@ from streamflow.runtime.recovery import Place, recover
 from streamflow.runtime.stats import Stats
 from streamflow.runtime.stores import DiskStores
 from streamflow.runtime.task import Rules, Task
-from streamflow.serdes import Serde, serde_of
+from streamflow.serdes import Serde, for_topic, serde_of
 from streamflow.state.contract import Base
 from streamflow.state.keys import META_KEY
 from streamflow.state.memory import MemoryBase
@@ -301,8 +301,8 @@ class InputTopic(Generic[K, V]):
     def __init__(self, driver: TopologyTestDriver, name: str, key: Serde[K], value: Serde[V]) -> None:
         self.name = name
         self._driver = driver
-        self._key = key
-        self._value = value
+        self._key = for_topic(key, name, "key")
+        self._value = for_topic(value, name, "value")
         self._turn = 0
 
     def pipe(

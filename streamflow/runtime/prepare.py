@@ -6,17 +6,18 @@ The topics a script names belong to their owner, who decides partitions and rete
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from streamflow.errors import LogError, TopicMismatch, UnknownTopic
+from streamflow.errors import LogError, SerdeError, TopicMismatch, TopologyError, UnknownTopic
 from streamflow.log.contract import Log
 from streamflow.plan import DAY_MS, Plan, needed_topics, plan
 from streamflow.runtime.task import Rules
 from streamflow.settings import Settings
 from streamflow.topic import NewTopic, TopicInfo
-from streamflow.topology import Topology
+from streamflow.topology import Sink, Topology
 
 
 async def prepare(app_id: str, topology: Topology, settings: Settings, log: Log, *, create: bool) -> Plan:
@@ -42,6 +43,7 @@ async def prepare(app_id: str, topology: Topology, settings: Settings, log: Log,
     planned = plan(topology, app_id, counts)
     _check(planned, found)
     await log.create_topics([topic for topic in planned.internal_topics if topic.name not in found])
+    await _make_ready(planned)
     if settings.dead_letters:
         return replace(planned, partitions={**planned.partitions, letters: counts[letters]})
     return planned
@@ -97,6 +99,21 @@ def _check(planned: Plan, found: Mapping[str, TopicInfo]) -> None:
                 "would be missing after a restore; give the step another name= to begin it anew with a topic of its "
                 "own, or keep its window, grace and retention as they were"
             )
+
+
+async def _make_ready(planned: Plan) -> None:
+    """Register the schemas that will be written, so that a registry which refuses one does so before anything runs."""
+    for sub in planned.subtopologies:
+        for step in sub.steps:
+            if not isinstance(step.meaning, Sink) or not isinstance(step.meaning.topic, str):
+                continue
+            for serde in (step.meaning.key, step.meaning.value):
+                if serde.ready is None:
+                    continue
+                try:
+                    await asyncio.to_thread(serde.ready)
+                except SerdeError as error:
+                    raise TopologyError(f"step '{step.name}' cannot write to '{step.meaning.topic}': {error}") from None
 
 
 def _kept(config: Mapping[str, str]) -> int | None:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from streamflow.clock import Clock
-from streamflow.errors import SerdeError, StoreCorrupt, StoreStalled, StoreUnavailable, StreamflowError
+from streamflow.errors import LogUnavailable, SerdeError, StoreCorrupt, StoreStalled, StoreUnavailable, StreamflowError
 from streamflow.fuse import Entry, fuse, step_of
 from streamflow.log.contract import Fetched
 from streamflow.operators.contract import StreamTime
@@ -29,7 +29,7 @@ from streamflow.state.layers import rollback
 from streamflow.state.store import Store
 
 FOREVER = (1 << 63) - 1  # the last time there is; no record is later
-_NO_FAULT_OF_THE_RECORD = (MissingTopic, StoreCorrupt, StoreStalled, StoreUnavailable)
+_NO_FAULT_OF_THE_RECORD = (MissingTopic, LogUnavailable, StoreCorrupt, StoreStalled, StoreUnavailable)
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,10 @@ class Worker:
         except StoreCorrupt as error:
             self._rebuild(held, error)
             return 1
+        except LogUnavailable as error:  # a schema registry that cannot be asked just now
+            self._say("trying again: %s", error)
+            self.roster.recover(held, AGAIN)
+            return 0
         took = self.clock.monotonic() - begun
         if took > 2 * seconds:
             held.slice = max(1, int(done * seconds / took))

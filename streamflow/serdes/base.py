@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import UnionType
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -29,6 +29,10 @@ class Serde(Generic[T]):
     may be given the bytes a value came as instead of the value. ``layout`` is the `struct` format of a number of a
     fixed size, big endian, so that it can be packed together with something else.
 
+    A serde whose bytes depend on the topic (a schema registry keeps a schema per topic) gives the one for a topic by
+    ``of_topic(topic, "key" or "value")``. ``ready`` asks for what is needed from outside before the first value; it
+    may block, and raises `StreamflowError`.
+
     >>> upper = Serde(lambda v: v.lower().encode(), lambda b: b.decode().upper(), name="upper")
     >>> upper.deserialize(upper.serialize("ABC")), upper.serialize(None)
     ('ABC', None)
@@ -42,6 +46,8 @@ class Serde(Generic[T]):
     any_form: bool = False
     null_safe: bool = False
     layout: str = ""
+    of_topic: Callable[[str, str], Serde[T]] | None = None
+    ready: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         if not self.null_safe:
@@ -55,6 +61,23 @@ def _unless_none(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return None if value is None else f(value)
 
     return guarded
+
+
+def for_topic(serde: Serde[T], topic: str, role: str) -> Serde[T]:
+    """The serde as it writes to a topic, as ``role`` (key or value); most write the same everywhere."""
+    return serde if serde.of_topic is None else serde.of_topic(topic, role)
+
+
+def wrapped(outer: Callable[[Serde[Any]], Serde[Any]], inner: Serde[Any], made: Serde[Any]) -> Serde[Any]:
+    """``made``, which is ``outer(inner)``, following its inner serde from topic to topic."""
+    of_topic = inner.of_topic
+    if of_topic is None:
+        return made
+
+    def follow(topic: str, role: str) -> Serde[Any]:
+        return outer(of_topic(topic, role))
+
+    return replace(made, of_topic=follow, ready=inner.ready)
 
 
 Typed: TypeAlias = type[T] | Serde[T] | UnionType

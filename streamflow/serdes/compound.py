@@ -18,7 +18,7 @@ from typing import Any
 from streamflow.clock import Duration, milliseconds
 from streamflow.errors import SerdeError
 from streamflow.record import Change, Windowed
-from streamflow.serdes.base import Serde, unreadable, unwritable
+from streamflow.serdes.base import Serde, unreadable, unwritable, wrapped
 
 _START = struct.Struct(">q")
 
@@ -55,7 +55,8 @@ def windowed_by_size(inner: Serde[Any], size_ms: int | None) -> Serde[Windowed[A
         (start,) = unpack(data, len(data) - 8)
         return Windowed(read(data[:-8]), start, start + size_ms)
 
-    return Serde(serialize, deserialize, name, inner.immutable, placed_by=slice(None, -8), null_safe=True)
+    made = Serde(serialize, deserialize, name, inner.immutable, placed_by=slice(None, -8), null_safe=True)
+    return wrapped(lambda inner: windowed_by_size(inner, size_ms), inner, made)
 
 
 def window_size(size: Duration | None) -> int | None:
@@ -93,7 +94,8 @@ def change_serde(inner: Serde[Any]) -> Serde[Change[Any]]:
             return Change(read(data[begin : begin + length]), read(data[begin + length : -1]))  # type: ignore[index]
         raise unreadable(name, data or b"")
 
-    return Serde(serialize, deserialize, name, inner.immutable, null_safe=True)
+    made = Serde(serialize, deserialize, name, inner.immutable, null_safe=True)
+    return wrapped(change_serde, inner, made)
 
 
 def _presence_out(value: Any) -> bytes | None:

@@ -12,6 +12,7 @@ from streamflow import App, tumbling
 from streamflow.errors import RecordError, StoreCorrupt, StreamflowError
 from streamflow.runtime.outbox import Outbox
 from streamflow.runtime.worker import Pace
+from streamflow.serdes import RegistryUnavailable, Serde
 from streamflow.testing import TopologyTestDriver
 
 from .world import World, run
@@ -213,3 +214,28 @@ def test_a_policy_that_raises_itself_means_fail() -> None:
 
     with TopologyTestDriver(checked(on_process_error=policy)) as driver, pytest.raises(RecordError, match="too bad"):
         driver.input_topic("in").pipe("k", "bad", 1)
+
+
+def test_what_is_away_for_now_is_asked_again_and_no_record_is_skipped_for_it(tmp_path: Path) -> None:
+    away = 3
+
+    def ask(value: str) -> bytes:
+        nonlocal away
+        if value == "b" and away:
+            away -= 1
+            raise RegistryUnavailable("the registry cannot be reached")
+        return value.encode()
+
+    async def story(world: World) -> None:
+        app = App("away", topic_partitions=1, on_process_error="skip")
+        asking = Serde(ask, lambda data: (data or b"").decode(), "asking")
+        app.stream("in", key=str, value=str).map_values(str, value=asking).to("out")
+        await world.write("in", [("k", value, 1) for value in "abc"], 1)
+        cell = await world.start(app)
+
+        await world.until(lambda: cell.worker.drained and cell.worker.stats.commits)
+
+        assert [record.value for record in await world.read("out")] == [b"a", b"b", b"c"]
+
+    run(tmp_path, story)
+    assert away == 0
