@@ -48,6 +48,13 @@ def count() -> App:
     return app
 
 
+def count_on_commit() -> App:
+    """Orders per user, the last update of each user and commit written."""
+    app = App("bench-count-on-commit", emit="on_commit")
+    app.stream("orders", key=str, value=Order).group_by_key().count(name="counts").to_stream().to("out")
+    return app
+
+
 def tumbling_count() -> App:
     """Orders per user and minute, every update written."""
     app = App("bench-tumbling")
@@ -79,6 +86,7 @@ def join() -> App:
 APPS: dict[str, Callable[[], App]] = {
     "stateless": stateless,
     "count": count,
+    "count on commit": count_on_commit,
     "tumbling": tumbling_count,
     "join": join,
     "hopping": hopping_count,

@@ -24,6 +24,7 @@ from bench.lasting import count_all, idle
 from bench.live import latencies, percentile, start
 from bench.workers import KEYS, PARTITIONS, prepare, run_to_end
 from streamflow.log.open import open_log
+from streamflow.runtime.task import Rules
 
 T = TypeVar("T")
 
@@ -53,7 +54,8 @@ def engine(app: str, count: int, scale: float, home: Path, keys: int = KEYS, par
     async def work() -> float:
         log, n = LogForOne(), round(count * scale)
         planned = await prepare(log, app, n, keys, partitions)
-        return n / (await run_to_end(planned, log, home / "state")).cpu
+        rules = Rules(emit_on_commit=app.endswith("on commit"))
+        return n / (await run_to_end(planned, log, home / "state", rules=rules)).cpu
 
     return run(work())
 
@@ -152,6 +154,7 @@ def latency(share: float, scale: float, home: Path) -> float:
 FIGURES = [
     Figure("engine stateless", "records/CPU-s", partial(engine, "stateless", 400_000)),
     Figure("engine count", "records/CPU-s", partial(engine, "count", 400_000)),
+    Figure("engine count on commit", "records/CPU-s", partial(engine, "count on commit", 400_000)),
     Figure("engine tumbling", "records/CPU-s", partial(engine, "tumbling", 300_000)),
     Figure("engine join", "records/CPU-s", partial(engine, "join", 300_000)),
     Figure("engine hopping", "records/CPU-s", partial(engine, "hopping", 100_000)),

@@ -18,7 +18,8 @@ from streamflow.record import TopicPartition
 from streamflow.runtime.collector import settle
 from streamflow.runtime.stats import Stats
 from streamflow.runtime.stores import DiskStores
-from streamflow.runtime.worker import Worker
+from streamflow.runtime.task import Rules
+from streamflow.runtime.worker import DEFAULT_RULES, Worker
 from streamflow.topic import NewTopic
 
 KEYS = 10_000
@@ -52,10 +53,12 @@ async def append(log: Log, all_: Mapping[TopicPartition, Sequence[bytes]]) -> No
         await log.append({tp: [found[n]] for tp, found in all_.items() if n < len(found)})
 
 
-async def run_to_end(planned: Plan, log: Log, state: Path, watch: Coroutine[Any, Any, None] | None = None) -> Cost:
+async def run_to_end(
+    planned: Plan, log: Log, state: Path, watch: Coroutine[Any, Any, None] | None = None, rules: Rules = DEFAULT_RULES
+) -> Cost:
     """One worker from its start until all is committed; ``watch`` runs beside it for as long."""
     clock, stats = SystemClock(), Stats()
-    worker = Worker(planned, log, clock, DiskStores(state, planned.app_id, clock, stats), stats=stats)
+    worker = Worker(planned, log, clock, DiskStores(state, planned.app_id, clock, stats), stats=stats, rules=rules)
     settle()  # as `streamflow run` does
     cpu, wall = time.process_time(), time.perf_counter()
     running = asyncio.create_task(worker.run())

@@ -72,7 +72,7 @@ class App:
         on_deserialize_error: Policy = "fail",
         on_process_error: Policy = "fail",
         dead_letter_topic: str | None = None,
-        emit: Literal["every_update"] = "every_update",
+        emit: Literal["every_update", "on_commit"] = "every_update",
         topic_partitions: int = 4,
         max_future: Duration | None = None,
         on_failure: Literal["stop"] = "stop",

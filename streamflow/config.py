@@ -47,6 +47,7 @@ SETTINGS: dict[str, type] = {
     "on_deserialize_error": str,
     "on_process_error": str,
     "dead_letter_topic": str,
+    "emit": str,
     "topic_partitions": int,
     "max_future": str,
 }
@@ -122,7 +123,7 @@ def apply(given: Settings, changes: Mapping[str, Any]) -> Settings:
     return settings(**arguments)
 
 
-_ONLY = {"standby_replicas": 0, "emit": "every_update", "optimize": "none", "on_failure": "stop"}
+_ONLY = {"standby_replicas": 0, "optimize": "none", "on_failure": "stop"}
 """Arguments that `Settings` does not keep, because they have one possible value."""
 
 

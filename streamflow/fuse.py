@@ -16,8 +16,9 @@ from typing import Any, Protocol, cast
 from streamflow.forms import Form, settle
 from streamflow.operators.contract import Emit, StreamTime
 from streamflow.plan import SubTopology
+from streamflow.record import Windowed
 from streamflow.sinks import Outlet, sink
-from streamflow.topology import Sink, Source, Step
+from streamflow.topology import Sink, Source, Step, stores_of
 
 _MARK = "step of a topology"
 """The qualified name of every fused function; its plain name is the step's."""
@@ -45,6 +46,10 @@ class Host(Protocol):
     def dropped(self, step: str, reason: str) -> Callable[[], None]: ...
 
     def outlet(self, topic: str) -> Outlet: ...
+
+    def hold(self, step: str, emit: Emit, identity: Callable[[Any], Any] | None) -> Emit:
+        """``emit`` itself, or a function that holds back what a table's step tells until the commit."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,8 @@ def _functions(step: Step, emits: tuple[Emit, ...], sub: SubTopology, form: Form
         built: Any = sink(step.name, meaning, sub.sinks.get(step.name), form, host)
     else:
         emit = emits if getattr(meaning, "fans_out", False) else _all(emits)
+        if step.table and meaning.stores and callable(emit) and not getattr(meaning, "final", False):
+            emit = host.hold(step.name, emit, _identity(step, sub))
         built = meaning.build(emit, _Scope(step, form, host))
         emits = (*emits, emit) if callable(emit) else emits
     each = cast("tuple[Emit, ...]", built if isinstance(built, tuple) else (built,) * len(step.parents))
@@ -113,6 +120,24 @@ def _functions(step: Step, emits: tuple[Emit, ...], sub: SubTopology, form: Form
         if function not in emits:
             _name(function, step.name)
     return each
+
+
+def _identity(step: Step, sub: SubTopology) -> Callable[[Any], Any] | None:
+    """What tells the keys of a table apart, where the keys themselves cannot be looked up: their bytes."""
+    (spec, *_) = (each for each in sub.stores if each.name in stores_of(step))
+    if spec.key.immutable:
+        return None
+    write = spec.key.serialize
+
+    def identity(key: Any) -> Any:
+        if key.__class__ is bytes:
+            return key
+        if not isinstance(key, Windowed):
+            return write(key)
+        inner, start, end = key  # pyright: ignore[reportUnknownVariableType]
+        return write(inner), start, end
+
+    return identity
 
 
 def _name(function: Emit, step: str) -> None:

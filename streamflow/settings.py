@@ -21,6 +21,7 @@ Answer = Literal["fail", "skip", "dead_letter"]
 Policy = Answer | Callable[[Any, Exception], Answer]
 """What to do with a record that cannot be handled, or ``f(context, error)`` that says it."""
 Guarantee = Literal["exactly_once", "at_least_once"]
+Emit = Literal["every_update", "on_commit"]
 NamingStyle = Literal["stable", "kafka_streams"]
 
 
@@ -36,6 +37,7 @@ class Settings:
     on_deserialize_error: Policy = "fail"
     on_process_error: Policy = "fail"
     dead_letter_topic: str | None = None
+    emit: Emit = "every_update"
     topic_partitions: int = 4
     max_future_ms: int | None = None
     replication_factor: int = -1
@@ -57,7 +59,6 @@ def settings(
     commit_interval: Duration,
     max_future: Duration | None,
     standby_replicas: int,
-    emit: str,
     optimize: str,
     on_failure: str,
     **others: Any,
@@ -65,13 +66,13 @@ def settings(
     """Settings from `App`'s keyword arguments, or a `ConfigError` that says which one cannot be used."""
     _one_of("guarantee", others["guarantee"], ("exactly_once", "at_least_once"))
     _one_of("naming", others["naming"], ("stable", "kafka_streams"))
+    _one_of("emit", others["emit"], ("every_update", "on_commit"))
     for name in ("on_deserialize_error", "on_process_error"):
         if callable(others[name]):
             _called_with(name, others[name], "f(context, error)", 2)
         else:
             _one_of(name, others[name], ("fail", "skip", "dead_letter"), "or f(context, error)")
     _only("standby_replicas", standby_replicas, 0)
-    _only("emit", emit, "every_update")
     _only("optimize", optimize, "none")
     _only("on_failure", on_failure, "stop")
     if others["replication_factor"] not in (-1, 1):

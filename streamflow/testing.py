@@ -27,7 +27,7 @@ from streamflow.log.memory import MemoryLog, Stored
 from streamflow.log.partitioner import partition_of
 from streamflow.plan import Plan, plan
 from streamflow.record import Headers, Record, TopicPartition
-from streamflow.runtime.commit import Ledger, commit_all, prepare
+from streamflow.runtime.commit import Ledger, Round, commit_all, prepare
 from streamflow.runtime.outbox import MissingTopic
 from streamflow.runtime.recovery import Place, recover
 from streamflow.runtime.stats import Stats
@@ -230,8 +230,18 @@ class TopologyTestDriver:
                     busy = True
 
     def _commit(self) -> bool:
-        prepared = [prepare(task, ledger, self.clock) for task, ledger in self._running.values()]
-        rounds = [each for each in prepared if each is not None]
+        rounds: list[Round] = []
+        again = False
+        for name, (task, ledger) in list(self._running.items()):
+            try:
+                prepared = prepare(task, ledger, self.clock)
+            except MissingTopic as missing:  # of an update that was held until now
+                self._create([missing.topic])
+                task.forget()
+                self._recover(name)
+                again = True
+            else:
+                rounds += [prepared] if prepared is not None else []
         for outcome in _run(commit_all(rounds, self.log)):
             if not isinstance(outcome, Committed):
                 raise StreamflowError(f"a commit failed: {outcome.reason}")
@@ -240,7 +250,7 @@ class TopologyTestDriver:
             for task, _ in self._running.values():
                 for store in task.stores.values():
                     store.flush(self.clock.now_ms())
-        return bool(rounds)
+        return again or bool(rounds)
 
     def _start(self) -> None:
         for sub in self.plan.subtopologies:

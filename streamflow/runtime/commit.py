@@ -65,6 +65,7 @@ def prepare(task: Task, ledger: Ledger, clock: Clock) -> Round | None:
     offsets = task.positions()
     if offsets == ledger.committed and not len(task.outbox) and not any(s.dirty for s in task.stores.values()):
         return None
+    task.let_go()
     batches = task.outbox.batches()
     meta = _next_meta(task, ledger, ledger.meta, clock) if ledger.meta is not None else None
     for name, changelog in task.sub.changelogs.items():

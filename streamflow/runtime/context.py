@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamflow.record import Headers
+
+
+class _StandIn(NamedTuple):
+    offset: int
+    timestamp: int
+    headers: Headers
 
 
 class Context:
@@ -21,6 +27,10 @@ class Context:
         self.partition = -1
         self.partition_time = -1
         self.record: Any = None
+
+    def stand_in(self, timestamp: int, headers: Headers) -> None:
+        """What comes next is no record of the log, but has a time and headers like one."""
+        self.record = _StandIn(-1, timestamp, headers)
 
     @property
     def offset(self) -> int:

@@ -7,9 +7,10 @@ and in its stores' overlays until `commit.py` makes them visible together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -17,7 +18,8 @@ from streamflow.clock import Clock
 from streamflow.errors import LogUnavailable, SerdeError, StoreCorrupt, StoreStalled, StoreUnavailable, StreamflowError
 from streamflow.fuse import Entry, fuse, step_of
 from streamflow.log.contract import Fetched
-from streamflow.operators.contract import StreamTime
+from streamflow.operators.contract import Emit, StreamTime
+from streamflow.operators.hold import Held
 from streamflow.plan import SubTopology, task_name
 from streamflow.record import TopicPartition
 from streamflow.runtime.context import Context
@@ -40,6 +42,7 @@ class Rules:
     on_process_error: Policy = "fail"
     dead_letter_topic: str = ""
     max_future_ms: int | None = None
+    emit_on_commit: bool = False
 
     @staticmethod
     def of(app_id: str, settings: Settings) -> Rules:
@@ -49,6 +52,7 @@ class Rules:
             settings.on_process_error,
             settings.dead_letter_topic or f"{app_id}-dead-letters",
             settings.max_future_ms,
+            settings.emit == "on_commit",
         )
 
     @property
@@ -92,6 +96,7 @@ class Task:
         self.processed = 0
         self.drops: dict[tuple[str, str], int] = {}
         self._most: int | None = None
+        self._held: list[tuple[str, Held]] = []
         self._rules = rules
         self._clock = clock
         self._times = {name: StreamTime(now) for name, now in stream_times.items()}
@@ -131,6 +136,14 @@ class Task:
     def outlet(self, topic: str) -> Outlet:
         """Where records for a topic wait."""
         return self.outbox.outlet(topic)
+
+    def hold(self, step: str, emit: Emit, identity: Callable[[Any], Hashable] | None) -> Emit:
+        """What a table's step is to call: ``emit``, or what holds its updates until the commit."""
+        if not self._rules.emit_on_commit:
+            return emit
+        held = Held(emit, self.context, self.undo, identity)
+        self._held.insert(0, (step, held))  # steps are built leaf first, and let go root first
+        return held.put
 
     # --- records in
 
@@ -320,10 +333,34 @@ class Task:
 
     # --- what the commit asks
 
+    def let_go(self) -> None:
+        """Let held updates go on. Raises `StreamflowError` when a function makes one fail, under the policy ``fail``."""
+        for step, held in self._held:
+            held.flush(self.context.stand_in, partial(self._let_go, step))
+
+    def _let_go(self, step: str, error: Exception | None) -> None:
+        if error is None:
+            if self.undo:
+                self.undo.clear()
+            return
+        if isinstance(error, _NO_FAULT_OF_THE_RECORD):
+            raise error
+        step = step_of(error.__traceback__, step)
+        # There is no record to keep, so what is not skipped fails.
+        if ask(self._rules.on_process_error, self.context, error) != "skip":
+            raise StreamflowError(
+                f"an update that was held until the commit made step {step!r} raise {type(error).__name__}: {error}; "
+                f"nothing of it was committed: mend the function, or set on_process_error to 'skip'"
+            ) from error
+        if self.undo is not None:
+            rollback(self.undo)
+        self._drop(step, "process_error")
+
     @property
     def uncommitted(self) -> int:
         """A rough size in bytes of what waits for the commit."""
-        return sum(store.uncommitted_bytes for store in self.stores.values()) + self.outbox.size()
+        held = sum(held.size() for _, held in self._held)
+        return sum(store.uncommitted_bytes for store in self.stores.values()) + self.outbox.size() + held
 
     def positions(self) -> dict[TopicPartition, int]:
         """The next offset of every input."""

@@ -316,7 +316,16 @@ class Worker:
         begun = self.clock.monotonic()
         rounds: list[tuple[Held, Round]] = []
         for held, task, ledger in running:
-            if (prepared := prepare(task, ledger, self.clock)) is not None:
+            try:
+                prepared = prepare(task, ledger, self.clock)
+            except (MissingTopic, LogUnavailable) as error:  # of an update that was held until now
+                if isinstance(error, MissingTopic):
+                    await self._make(error)
+                else:
+                    self._say("trying again: %s", error)
+                self.roster.recover(held, AGAIN)
+                continue
+            if prepared is not None:
                 rounds.append((held, prepared))
         if rounds:
             outcomes = await commit_all([prepared for _, prepared in rounds], self.log)

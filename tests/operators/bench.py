@@ -128,6 +128,9 @@ class Bench:
     def outlet(self, topic: str) -> Outlet:
         return self.outbox.outlet(topic)
 
+    def hold(self, step: str, emit: Emit, identity: Any) -> Emit:
+        return emit
+
 
 @dataclass(frozen=True)
 class OldAndNew(Passing):

@@ -109,7 +109,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no time at all": ({"commit_interval": "0ms"}, "commit_interval is '0ms'; it must be at least 1 ms"),
     "no partitions": ({"topic_partitions": 0}, "topic_partitions is 0; it must be a whole number of at least 1"),
     "standbys": ({"standby_replicas": 1}, "standby_replicas=1 is not available in this version"),
-    "emit on commit": ({"emit": "on_commit"}, "emit='on_commit' is not available in this version"),
 }
 
 
