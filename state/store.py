@@ -20,6 +20,7 @@ from streamflow.errors import LogCorrupt, SerdeError, StateError
 from streamflow.state import changelog
 from streamflow.state.changelog import Absorbed, RawRecord
 from streamflow.state.contract import Base
+from streamflow.state.duplicates import DuplicatesHandle, Remembered
 from streamflow.state.forms import Form, form_of, row_decoder, row_encoder
 from streamflow.state.horizon import Horizon
 from streamflow.state.keys import Starts, pack_segment, segment_length
@@ -74,6 +75,7 @@ class Store:
         self._horizon = Horizon(
             spec.retention_ms, recorded.observed if recorded else -1, recorded.sequence if recorded else 0
         )
+        self._remembered = Remembered(self._layers, self._horizon, self._starts.segment_ms)
         self._lowest_segment = self._visible_segment()
         self._set_aside = False
         self._restored = False
@@ -92,7 +94,8 @@ class Store:
         """
         form = self._form(key_raw, value_raw)
         if self.spec.kind == "window":
-            return WindowHandle(self.spec, form, self._starts, self._horizon, self._layers, self._undo, now)
+            how = self.spec, form, self._starts, self._horizon, self._layers, self._undo, now
+            return DuplicatesHandle(*how, self._remembered) if self.spec.duplicates else WindowHandle(*how)
         return KeyValueHandle(self.spec, form, self._layers, self._undo, now)
 
     def view(self, *, key_raw: bool = False, value_raw: bool = False) -> KeyValueView[Any, Any] | WindowView[Any, Any]:
@@ -189,6 +192,7 @@ class Store:
         """Forget everything that is not committed."""
         self._layers.drop()
         self._horizon.drop()
+        self._remembered.forget()
         self._measured = self._overlay_bytes = self._frozen_bytes = 0
         self._set_aside = False
 
@@ -241,6 +245,7 @@ class Store:
         self._writing = None
         self._sink()
         layers.cache.clear()
+        self._remembered.forget()
         told = self._absorb(records)
         self._horizon.restored(told.observed, told.sequence)
         self._restored = True

@@ -22,7 +22,6 @@ from streamflow.state.keys import (
     Starts,
     pack_int64,
     pack_segment,
-    pack_uint32,
     plain,
     sortable,
     unpack_start,
@@ -38,7 +37,6 @@ Rows = Iterator[tuple[bytes, Pair]]
 _ABOVE = b"\xff" * (SEQ + 1)  # behind a start: above every sequence number
 _LAST = b"\x80"  # behind the end of a key: above every start, which are no negative numbers
 _ONE: Any = object()
-_SEQUENCES = 2 ** (8 * SEQ)
 
 
 class WindowView(Generic[K, V]):
@@ -265,7 +263,7 @@ def _hot_words(
     overlay = layers.overlay
     in_overlay, below, above_sinking = overlay.get, layers.below_overlay(), layers.above_sinking()
     value_in, value_out, to_key = form.value_in, form.value_out, form.key
-    key_raw, duplicates = form.key_in is None, spec.duplicates
+    key_raw = form.key_in is None
     # An object that can change in place may be another key by the time of the put.
     lasting = key_raw or spec.key.immutable
     last_key: Any = None
@@ -293,8 +291,6 @@ def _hot_words(
         return pair if value_out is None else (value_out(pair[0]), pair[1])
 
     def put_pair(key: Any, start: int, value: Any, timestamp: int) -> bool:
-        if duplicates and value is None:
-            return True
         if start > horizon.observed:
             if undo is not None:
                 undo.append(partial(horizon.see, horizon.observed))
@@ -306,9 +302,6 @@ def _hot_words(
         else:
             segment, tail = starts[start]
             row = segment + sortable(key if key_raw else to_key(key)) + tail
-        if duplicates:
-            row += pack_uint32(horizon.sequence)
-            horizon.sequence = (horizon.sequence + 1) % _SEQUENCES
         if undo is not None:
             undo.append((overlay, row, in_overlay(row)))
         if value is None:
@@ -329,7 +322,7 @@ def _hot_words(
         put_pair(key, start, total, timestamp)
         return total, timestamp
 
-    if undo is not None or duplicates or value_in is not None or value_out is not None:
+    if undo is not None or value_in is not None or value_out is not None:
         return get_pair, put_pair, fold_pair
 
     def fold_in_place(key: Any, start: int, fold: Callable[[Any, Any, Any], Any], value: Any, timestamp: int) -> Pair:
