@@ -63,6 +63,15 @@ class Context(Protocol):
     @property
     def timestamp(self) -> int: ...
 
+    @property
+    def record(self) -> Any:
+        """The record as the log gave it."""
+        ...
+
+    def bearing(self, headers: Headers, emit: Emit, *record: Any) -> None:
+        """``emit(*record)``, which may read the headers of the record in hand, and is to find these."""
+        ...
+
 
 class StreamTime:
     """The greatest timestamp one step (or store) has seen; kept over restarts with the commit.
@@ -90,6 +99,9 @@ class Scope(Protocol):
     """The step's input key as its store writes it, whatever its form."""
     sends_old: bool
     """Somebody downstream asked for the old values of this table."""
+    undo: list[Any] | None
+    """Where a step that remembers something beside its stores notes a function that takes it back; None when nothing
+    is ever taken back."""
 
     def store(self, name: str) -> Any:
         """The typed handle of a store this step is connected to (`state/keyvalue.py`, `state/window.py`)."""

@@ -98,7 +98,7 @@ class Remembered:
         if rows is None:
             return
         found = rows.get(key)
-        if found is None:
+        if not found:
             rows[key] = [(start, sequence, pair)]
         elif found[-1][0] <= start:
             found.append((start, sequence, pair))
@@ -128,7 +128,8 @@ class Remembered:
         self._settle(count)
 
     def _load(self) -> bool:
-        self.rows = rows = {}
+        rows: dict[bytes, list[Row]] = {}
+        self.rows = rows
         horizon, most = self._horizon, MOST_REMEMBERED if self._most is None else self._most
         count, floor = 0, max(horizon.floor, 0)
         for row, pair in islice(self._layers.scan(pack_segment(floor // self._segment_ms), None), most + 1):

@@ -23,6 +23,7 @@ from streamflow.operators.map import Map, MapValues, SelectKey
 from streamflow.operators.merge import Merge
 from streamflow.operators.peek import Peek
 from streamflow.operators.repartition_filter import DropNullKeys
+from streamflow.operators.stream_join import StreamStreamJoin
 from streamflow.operators.table_group import TableSelect
 from streamflow.operators.table_ops import TableFilter
 from streamflow.serdes import Serde, presence, serde_of
@@ -270,7 +271,7 @@ def _source(step: Step) -> Source | None:
 
 
 def _takes_null_keys(step: Step) -> bool:
-    return isinstance(step.meaning, StreamTableJoin) and step.meaning.left
+    return isinstance(step.meaning, StreamTableJoin | StreamStreamJoin) and step.meaning.left
 
 
 def _storing(step: Step, store: str) -> Step:

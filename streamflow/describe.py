@@ -82,7 +82,7 @@ def _head(step: Step) -> str:
         if isinstance(meaning.topic, str):
             return f"Sink: {step.name} (topic: {meaning.topic})"
         return f"Sink: {step.name} (extractor: {getattr(meaning.topic, '__qualname__', 'function')})"
-    return f"Processor: {step.name} (stores: [{', '.join(sorted(stores_of(step)))}])"
+    return f"Processor: {step.name} (stores: [{', '.join(java_order(stores_of(step)))}])"
 
 
 def _names(nodes: list[_Node]) -> str:

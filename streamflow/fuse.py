@@ -200,6 +200,7 @@ class _Scope:
         self.decode_key = form.decode_key
         self.encode_key = form.encode_key
         self.sends_old = step.sends_old
+        self.undo = host.undo
 
     def store(self, name: str) -> Any:
         return self._host.store(name).handle(key_raw=self._form.key_raw, value_raw=self._form.value_out_raw)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import Protocol
 
 from streamflow.errors import TopologyError
@@ -62,6 +63,22 @@ Around = tuple[str, str, str]
 """The filter, the sink and the source around a repartition topic. The changes of a regrouped table have no filter."""
 
 
+@dataclass(frozen=True)
+class JoinNames:
+    """The names around a join of two streams; of each pair the first is the left side's.
+
+    ``step`` is where they meet. ``topics`` and ``around`` are for a side that must be repartitioned first.
+    """
+
+    step: str
+    windowed: tuple[str, str]
+    sides: tuple[str, str]
+    stores: tuple[str, str]
+    waiting: str
+    topics: tuple[str, str]
+    around: tuple[Around, Around]
+
+
 _STEP_FIRST = {"to-table", "table-filter", "table-filter-not", "table-map-values"}
 """Words whose store is named after their step, and not before it; Kafka Streams counts only that of ``to-table``."""
 
@@ -93,6 +110,13 @@ class Naming(Protocol):
 
     def joined(self, word: str, anchor: str, name: str | None, parent: str) -> tuple[str, str, Around]:
         """A join whose stream is sent through a repartition topic first: its step, that topic and what is around it."""
+        ...
+
+    def met(
+        self, word: str, anchor: str, name: str | None, store: str | None, parents: tuple[str, str],
+        rekeyed: tuple[bool, bool],
+    ) -> JoinNames:  # fmt: skip
+        """A join of two streams, ``parents``; those ``rekeyed`` are sent through a repartition topic first."""
         ...
 
     def branch(self, split: str, branch: str) -> str:
@@ -130,6 +154,22 @@ class Stable:
     def joined(self, word: str, anchor: str, name: str | None, parent: str) -> tuple[str, str, Around]:
         step = self.step(word, anchor, name)
         return step, step, _around(step)
+
+    def met(
+        self, word: str, anchor: str, name: str | None, store: str | None, parents: tuple[str, str],
+        rekeyed: tuple[bool, bool],
+    ) -> JoinNames:  # fmt: skip
+        step, kept = self.stateful(word, anchor, name, store)
+        topics = f"{step}-left", f"{step}-right"
+        return JoinNames(
+            step,
+            (f"{step}-left-window", f"{step}-right-window"),
+            topics,
+            (f"{kept}-left", f"{kept}-right"),
+            f"{kept}-unmatched",
+            topics,
+            (_around(topics[0]), _around(topics[1])),
+        )
 
     def branch(self, split: str, branch: str) -> str:
         return legal(f"{split}{branch}" if split.endswith("-") else f"{split}-{branch}")
@@ -186,6 +226,34 @@ class KafkaStreams:
         topic = parent if name is None else name
         around = self.repartition(topic, name is not None)
         return self.step(word, anchor, name), topic, around
+
+    def met(
+        self, word: str, anchor: str, name: str | None, store: str | None, parents: tuple[str, str],
+        rekeyed: tuple[bool, bool],
+    ) -> JoinNames:  # fmt: skip
+        topics = parents if name is None else (f"{name}-left", f"{name}-right")
+        left, right = (
+            self.repartition(topic, name is not None) if sent else ("", "", "")
+            for topic, sent in zip(topics, rekeyed, strict=True)
+        )
+        outer_this, outer_other = word == "outer-join", word != "join"
+        parts = (
+            ("this-windowed", "KSTREAM-WINDOWED-"),
+            ("other-windowed", "KSTREAM-WINDOWED-"),
+            ("outer-this-join", "KSTREAM-OUTERTHIS-") if outer_this else ("this-join", "KSTREAM-JOINTHIS-"),
+            ("outer-other-join", "KSTREAM-OUTEROTHER-") if outer_other else ("other-join", "KSTREAM-JOINOTHER-"),
+            ("merge", "KSTREAM-MERGE-"),
+        )
+        generated = [role + self._number() for _, role in parts]
+        one, two, this, other, merge = generated if name is None else [f"{legal(name)}-{end}" for end, _ in parts]
+        kept = store if store is not None else name
+        if kept is None:
+            number = generated[2].rsplit("-", 1)[1]
+            stores = [f"{made}-store" for made in generated[2:4]] + [f"KSTREAM-OUTERSHARED-{number}-store"]
+        else:
+            shared = "outer-shared-join" if outer_this else "left-shared-join"
+            stores = [f"{legal(kept)}-{end}-store" for end in (parts[2][0], parts[3][0], shared)]
+        return JoinNames(merge, (one, two), (this, other), (stores[0], stores[1]), stores[2], topics, (left, right))
 
     def branch(self, split: str, branch: str) -> str:
         self._number()

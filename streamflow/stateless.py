@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from streamflow.builder import Builder, Known, same_builder
 from streamflow.errors import TopologyError
 from streamflow.functions import arity
+from streamflow.naming import Around
 from streamflow.operators.contract import Operator
 from streamflow.operators.filter import Filter
 from streamflow.operators.map import FlatMap, FlatMapValues, Map, MapValues, SelectKey
@@ -266,6 +267,21 @@ class StatelessWords(Generic[K, V]):
     def _keyed_by(self, word: str, f: Callable[..., Any], key: Any, name: str | None) -> KStream[Any, V]:
         step = self._name(word, name)
         return self._next(step, SelectKey(arity(f, "key selector", step)), key=self._known(key, result(f), step, "key"))
+
+    def _sent(
+        self, topic: str, around: Around, *, user: str = "", partitions: int | None = None, partitioner: Any = None
+    ) -> str:
+        """The step that reads this stream back from a repartition topic."""
+        builder, what = self._builder, f"go through the repartition topic '{topic}-repartition'"
+        key = builder.need(self._key, "key", user or topic, what)
+        value = builder.need(self._value, "value", user or topic, what)
+        return builder.repartition(
+            topic, around, self._step, key, value, partitions=partitions, partitioner=partitioner
+        )
+
+    def _rerouted(self, topic: str, around: Around, *, user: str = "") -> KStream[K, V]:
+        source = self._sent(topic, around, user=user)
+        return self._at(source, self._key, self._value)
 
 
 def _agreed(every: list[Known], step: str) -> Known:

@@ -11,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast, overload
 
-from streamflow.builder import at_least_one, same_builder
+from streamflow.builder import at_least_one
 from streamflow.errors import TopologyError
-from streamflow.functions import arity, contextual, required_arguments, spelled
+from streamflow.functions import contextual, required_arguments, spelled
 from streamflow.grouped import KGroupedStream
+from streamflow.joins import JoinWords
 from streamflow.naming import legal
 from streamflow.operators.contract import Context
-from streamflow.operators.join import StreamTableJoin
 from streamflow.operators.table_source import ToTable
 from streamflow.record import Headers
 from streamflow.serdes import Typed
-from streamflow.serdes.hints import result
-from streamflow.stateless import StatelessWords
 from streamflow.table import KTable
 from streamflow.topic import Topic
 from streamflow.topology import Sink
@@ -30,50 +28,10 @@ from streamflow.topology import Sink
 K = TypeVar("K")
 V = TypeVar("V")
 K2 = TypeVar("K2")
-V2 = TypeVar("V2")
-R = TypeVar("R")
 
 
-class KStream(StatelessWords[K, V]):
+class KStream(JoinWords[K, V]):
     """Records with keys of type ``K`` and values of type ``V``; made by `App.stream`."""
-
-    # --- joining
-
-    @overload
-    def join(
-        self, table: KTable[K, V2], joiner: Callable[[V, V2], R], *, value: Typed[R] | None = None,
-        name: str | None = None,
-    ) -> KStream[K, R]: ...  # fmt: skip
-    @overload
-    def join(
-        self, table: KTable[K, V2], joiner: Callable[[K, V, V2], R], *, value: Typed[R] | None = None,
-        name: str | None = None,
-    ) -> KStream[K, R]: ...  # fmt: skip
-    def join(
-        self, table: KTable[K, Any], joiner: Callable[..., Any], *, value: Any = None, name: str | None = None
-    ) -> KStream[K, Any]:
-        """``joiner(value, row)`` for each record whose key has a row in ``table`` when the record is processed.
-
-        Only the stream's records give results, with their own timestamps; an update of the table gives none.
-        ``value`` is the result's type.
-        """
-        return self._join("join", table, joiner, value, name)
-
-    @overload
-    def left_join(
-        self, table: KTable[K, V2], joiner: Callable[[V, V2 | None], R], *, value: Typed[R] | None = None,
-        name: str | None = None,
-    ) -> KStream[K, R]: ...  # fmt: skip
-    @overload
-    def left_join(
-        self, table: KTable[K, V2], joiner: Callable[[K, V, V2 | None], R], *, value: Typed[R] | None = None,
-        name: str | None = None,
-    ) -> KStream[K, R]: ...  # fmt: skip
-    def left_join(
-        self, table: KTable[K, Any], joiner: Callable[..., Any], *, value: Any = None, name: str | None = None
-    ) -> KStream[K, Any]:
-        """Like `join`, but a record without a row (or without a key) goes on too, as ``joiner(value, None)``."""
-        return self._join("left-join", table, joiner, value, name)
 
     # --- moving, keeping, sending
 
@@ -186,55 +144,6 @@ class KStream(StatelessWords[K, V]):
         """
         stream = self._keyed_by("group-by", f, key, name)
         return KGroupedStream(stream.with_types(value=value), name)
-
-    # --- how it is done
-
-    def _join(
-        self, word: str, table: KTable[K, Any], joiner: Callable[..., Any], value: Any, name: str | None
-    ) -> KStream[K, Any]:
-        if not isinstance(table, KTable):
-            raise TopologyError(f"a stream joins a table (app.table(...) or .to_table()), not {type(table).__name__}")
-        builder, stream, left = self._builder, self, word == "left-join"
-        same_builder(builder, [table], name or word)
-        if self._rekeyed:
-            step, topic, around = builder.naming.joined(word, self._anchor, name, self._step)
-        else:
-            step, topic, around = self._name(word, name), "", ("", "", "")
-        f = arity(joiner, "joiner", step)
-        known = self._known(value, result(joiner), step, "value")
-        self._check_keys(table, step)
-        if self._rekeyed:
-            stream = self._rerouted(topic, around, user=step)
-        builder.copartition(stream._step, table._step)
-        builder.add(step, StreamTableJoin(f, builder.materialise(table._step), left), stream._step)
-        if self._rekeyed and name is None:
-            builder.unnamed(step)
-        return self._at(step, stream._key, known)
-
-    def _check_keys(self, table: KTable[K, Any], step: str) -> None:
-        mine = self._builder.need(self._key, "key", step, "be looked up in a table")
-        theirs = self._builder.need(table._key, "key", step, "be looked up in")
-        if mine.name != theirs.name:
-            raise TopologyError(
-                f"step '{step}' joins a stream keyed by {mine.name} with a table keyed by {theirs.name}: equal keys "
-                f"would not be the same bytes; read both with the same key type, or select_key first"
-            )
-
-    def _sent(
-        self, topic: str, around: tuple[str, str, str], *, user: str = "", partitions: int | None = None,
-        partitioner: Any = None,
-    ) -> str:  # fmt: skip
-        """The step that reads this stream back from a repartition topic."""
-        builder, what = self._builder, f"go through the repartition topic '{topic}-repartition'"
-        key = builder.need(self._key, "key", user or topic, what)
-        value = builder.need(self._value, "value", user or topic, what)
-        return builder.repartition(
-            topic, around, self._step, key, value, partitions=partitions, partitioner=partitioner
-        )
-
-    def _rerouted(self, topic: str, around: tuple[str, str, str], *, user: str = "") -> KStream[K, V]:
-        source = self._sent(topic, around, user=user)
-        return self._at(source, self._key, self._value)
 
 
 def _partitioner(f: Callable[..., int] | None, step: str) -> Callable[[str, Any, Any, int], int] | None:

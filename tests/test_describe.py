@@ -91,6 +91,22 @@ def rekeyed_join(app: App) -> None:
     stream.join(table, lambda left, right: left + right, value=str, name="jn").to("out")
 
 
+def stream_stream_join(app: App) -> None:
+    left, right = app.stream("l", value=str), app.stream("r", value=str)
+    left.join(right, lambda one, other: one + other, within="5m", value=str).to("out")
+
+
+def stream_stream_outer_join(app: App) -> None:
+    left, right = app.stream("l", value=str), app.stream("r", value=str)
+    left.outer_join(right, lambda one, other: f"{one}{other}", within="5m", value=str).to("out")
+
+
+def rekeyed_stream_stream_join(app: App) -> None:
+    left = app.stream("l", value=str).select_key(str.lower, key=str)
+    right = app.stream("r", value=str).select_key(str.lower, key=str)
+    left.left_join(right, lambda one, other: f"{one}{other}", within="5m", value=str, name="jn", store="js").to("out")
+
+
 def table_group_by(app: App) -> None:
     table = app.table("l", key=str, value=str)
     table.group_by(lambda k, v: (v, k), key=str, value=str).count().to_stream().to("out")
@@ -141,6 +157,9 @@ DECLARED: dict[str, Declare] = {
     "two_aggs_after_selectKey_not_optimized": two_aggregations,
     "st_join": stream_table_join,
     "st_join_rekeyed": rekeyed_join,
+    "ss_join": stream_stream_join,
+    "ss_outer_join": stream_stream_outer_join,
+    "ss_join_rekeyed_named": rekeyed_stream_stream_join,
     "table_groupby_count": table_group_by,
     "repartition": repartition,
     "repartition_named": repartition_named,

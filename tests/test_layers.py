@@ -20,7 +20,7 @@ LAYERS: list[tuple[str, set[str]]] = [
     ("state", {"state"}),
     ("operators", {"operators"}),
     ("graph", {"topology", "describe", "naming", "render", "svg", "mermaid"}),
-    ("language", {"stream", "stateless", "table", "grouped", "app", "settings", "builder", "processor"}),
+    ("language", {"stream", "stateless", "joins", "table", "grouped", "app", "settings", "builder", "processor"}),
     ("plan", {"plan", "partitions", "fuse", "forms", "sinks"}),
     ("log", {"log"}),
     ("runtime", {"runtime"}),

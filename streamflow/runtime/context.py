@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from streamflow.record import Headers
 
 
 class _StandIn(NamedTuple):
+    offset: int
+    timestamp: int
+    headers: Headers
+
+
+class _Bearing(NamedTuple):
+    """The record in hand, with the headers of another."""
+
     offset: int
     timestamp: int
     headers: Headers
@@ -47,3 +56,12 @@ class Context:
         """The record's headers."""
         headers: Headers = self.record.headers
         return headers
+
+    def bearing(self, headers: Headers, emit: Callable[..., None], *record: Any) -> None:
+        """``emit(*record)`` as if the record in hand had these headers."""
+        own = self.record
+        self.record = _Bearing(own.offset, own.timestamp, headers)
+        try:
+            emit(*record)
+        finally:
+            self.record = own

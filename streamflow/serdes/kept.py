@@ -12,7 +12,8 @@ Integers are big endian. A value without headers stands for itself, one with hea
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 from streamflow.record import Headers
 from streamflow.serdes.base import Serde, unreadable, unwritable
@@ -56,7 +57,7 @@ def headed(inner: Serde[Any]) -> Serde[Any]:
         headers, end = _headers_in(data, 1)
         return Headed(read(data[end:]), headers)
 
-    return Serde(_unless_none(serialize), _unless_none(deserialize), name, inner.immutable, null_safe=True)
+    return Serde(serialize, deserialize, name, inner.immutable)
 
 
 def of_two_sides(left: Serde[Any], right: Serde[Any]) -> Serde[Any]:
@@ -78,17 +79,12 @@ def of_two_sides(left: Serde[Any], right: Serde[Any]) -> Serde[Any]:
         return (True, left.deserialize(data[1:])) if data[0] else (False, right.deserialize(data[1:]))
 
     name = f"either({left.name}, {right.name})"
-    immutable = left.immutable and right.immutable
-    return Serde(_unless_none(serialize), _unless_none(deserialize), name, immutable, null_safe=True)
-
-
-def _unless_none(f: Any) -> Any:
-    return lambda value: None if value is None else f(value)
+    return Serde(serialize, deserialize, name, left.immutable and right.immutable)
 
 
 def _headers_out(headers: Headers) -> bytes:
     parts = [_COUNT.pack(len(headers))]
-    for name, value in headers:
+    for name, value in cast("Sequence[tuple[str, bytes | None]]", headers):
         encoded = name.encode()
         parts += _COUNT.pack(len(encoded)), encoded
         parts += (_LENGTH.pack(-1),) if value is None else (_LENGTH.pack(len(value)), value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import assert_type
 
 from streamflow import App, KStream, KTable, Windowed, hopping, serdes, tumbling
@@ -57,6 +58,22 @@ regions = clicks.join(users, lambda click, user: user.region, value=str)
 assert_type(regions, KStream[str, str])
 maybe = clicks.left_join(users, lambda key, click, user: user.region if user is not None else key, value=str)
 assert_type(maybe, KStream[str, str])
+meeting = clicks.join(
+    regions, lambda click, region: click.url + region, within="5m", grace="1m", value=str, name="pairs"
+)
+assert_type(meeting, KStream[str, str])
+alone = clicks.left_join(
+    regions, lambda key, click, region: key if region is None else click.url, within=("0ms", "1h"), value=str
+)
+assert_type(alone, KStream[str, str])
+either = clicks.outer_join(
+    regions,
+    lambda click, region: len(region or "") if click is None else len(click.url),
+    within=timedelta(seconds=5),
+    store="either",
+    value=int,
+)
+assert_type(either, KStream[str, int])
 
 grouped = regions.group_by(lambda region: region, key=str)
 assert_type(grouped.count(name="counts"), KTable[str, int])

@@ -26,6 +26,12 @@ words.join(kept, lambda word: word, value=str)  # error
 words.join(kept, lambda word, number: word + number, value=str)  # error
 words.left_join(kept, lambda word, number: number + 1, value=int)  # error
 words.join(words, lambda a, b: a)  # error
+words.join(words, lambda a, b: a, within=5, value=str)  # error
+words.join(words, lambda a, b, c, d: a, within="5m", value=str)  # error
+words.join(kept, lambda word, number: word, within="5m", value=str)  # error
+words.left_join(words, lambda a, b: a + b, within="5m", value=str)  # error
+words.outer_join(words, lambda a, b: a + (b or ""), within="5m", value=str)  # error
+words.outer_join(kept, lambda word, number: word, within="5m", value=str)  # error
 words.filter(lambda a, b, c: True)  # error
 words.group_by_key().aggregate(lambda: 0, lambda total, word: total + word, value=int)  # error
 words.group_by_key().aggregate(str, lambda total, word: total + word, value=int)  # error
