@@ -91,7 +91,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[StreamflowError], str]] = {
     "a stream for a table": (
         lambda: lines().join(lines(), lambda a, b: a),  # type: ignore[call-overload]
         TopologyError,
-        r"a stream joins a table \(app.table\(...\) or .to_table\(\)\), not KStream",
+        "step 'join' joins two streams, and must know how far apart two records may lie: add within=",
     ),
     "a table of several topics": (
         lambda: App("app").table(["a", "b"], key=str, value=str),  # type: ignore[call-overload]

@@ -78,9 +78,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: s(app := App("a")).join(table(app, int), lambda a, b: a, value=str),
         "step 'in-join' joins a stream keyed by string with a table keyed by int64",
     ),
-    "a stream in place of a table": (
+    "two streams that nothing holds together": (
         lambda: s().join(s(), lambda a, b: a),  # type: ignore[call-overload]
-        r"a stream joins a table \(app.table\(...\) or .to_table\(\)\), not KStream",
+        "step 'join' joins two streams, and must know how far apart two records may lie: add within=",
     ),
     "streams of two apps": (lambda: s().merge(s()), "step 'in-merge' puts together streams of two apps"),
     "a class without fields": (
