@@ -75,11 +75,9 @@ def settings(
     _only("standby_replicas", standby_replicas, 0)
     _only("optimize", optimize, "none")
     _only("on_failure", on_failure, "stop")
-    if others["replication_factor"] not in (-1, 1):
-        raise ConfigError(
-            f"replication_factor is {others['replication_factor']!r}; the embedded log, which is all that this version "
-            f"has, keeps one copy: leave it at -1"
-        )
+    copies = others["replication_factor"]
+    if not isinstance(copies, int) or isinstance(copies, bool) or (copies < 1 and copies != -1):
+        raise ConfigError(f"replication_factor is {copies!r}; it must be a whole number of at least 1, or -1")
     for name, shape, arguments in _HOOKS:
         if others[name] is not None:
             _called_with(name, others[name], shape, arguments)

@@ -48,7 +48,9 @@ def is_debug(context: click.Context) -> bool:
 debug = option(
     "--debug", is_flag=True, is_eager=True, expose_value=False, callback=_remember, help="Show tracebacks of errors."
 )
-broker = option("--broker", metavar="URL", help=f"The log: embedded://PATH.  [default: {DEFAULT_BROKER}]")
+broker = option(
+    "--broker", metavar="URL", help=f"The log: embedded://PATH or kafka://HOST:PORT.  [default: {DEFAULT_BROKER}]"
+)
 
 
 def complain(message: str) -> None:
@@ -56,7 +58,9 @@ def complain(message: str) -> None:
     click.echo(message, err=True)
 
 
-def with_log(broker: str | None, work: Callable[[Log], Awaitable[T]], *, create: bool = False) -> T:
+def with_log(
+    broker: str | None, work: Callable[[Log], Awaitable[T]], *, create: bool = False, replication: int = -1
+) -> T:
     """Open the log, do the work, close it; one that is not there is refused, or with ``create`` made."""
     import asyncio  # half of what starting a command costs, and not every command needs it
 
@@ -67,7 +71,7 @@ def with_log(broker: str | None, work: Callable[[Log], Awaitable[T]], *, create:
         refuse_absent(url)
 
     async def all_of_it() -> T:
-        log = open_log(url)
+        log = open_log(url, replication=replication)
         await log.start()
         try:
             return await work(log)

@@ -18,9 +18,10 @@ from streamflow.cli.feed import blocks
 from streamflow.cli.forms import TYPES, Form, form, inner_key
 from streamflow.cli.options import broker, complain, debug, option, with_log
 from streamflow.config import outside
-from streamflow.errors import ConfigError, LogError, SerdeError, StreamflowError
+from streamflow.errors import ConfigError, LogError, SerdeError, StreamflowError, UnknownTopic
 from streamflow.log.batch import RawRecord, encode
 from streamflow.log.contract import Log
+from streamflow.log.open import is_embedded
 from streamflow.log.partitioner import Partitions
 from streamflow.record import TopicPartition
 from streamflow.runtime.collector import settle
@@ -71,7 +72,7 @@ def command(
     settle()
 
     async def work(log: Log) -> tuple[int, TopicInfo]:
-        info = await ensure(log, topic, partitions)
+        info = await ensure(log, topic, partitions, create=is_embedded(broker))
         if partition is not None and partition >= info.partitions:
             known = f"{topic!r} has the partitions 0 to {info.partitions - 1}"
             raise ConfigError(f"{known}; there is no partition {partition}")
@@ -83,10 +84,14 @@ def command(
         complain(f"{count:,} records written to {topic!r} ({info.partitions} partitions)")
 
 
-async def ensure(log: Log, topic: str, partitions: int | None) -> TopicInfo:
-    """The topic, made if it is not there. Raises `ConfigError` when it has another number of partitions."""
+async def ensure(log: Log, topic: str, partitions: int | None, *, create: bool) -> TopicInfo:
+    """The topic, made if it is not there and may be. Raises `ConfigError` when it has another number of partitions."""
     found = (await log.topics()).get(topic)
     if found is None:
+        if not create:
+            raise UnknownTopic(
+                f"topic {topic!r} does not exist; `streamflow topics create {topic} --partitions N` makes it"
+            )
         wanted = partitions or outside({}).get("topic_partitions", DEFAULT_PARTITIONS)
         await log.create_topics([NewTopic(topic, wanted)])
         found = (await log.topics())[topic]

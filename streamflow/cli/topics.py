@@ -48,20 +48,18 @@ def list_topics(broker: str | None) -> None:
 @command.command("create")
 @click.argument("name")
 @option("--partitions", type=click.IntRange(1), required=True)
-@option("--replication", type=click.IntRange(1), help="Copies of each partition; the embedded log has one.")
+@option("--replication", type=click.IntRange(1), help="Copies of each partition on Kafka; the embedded log has one.")
 @click.option("--config", "config", multiple=True, metavar="K=V", help="A setting under Kafka's name; may be repeated.")
 @broker
 @debug
 def create(name: str, partitions: int, replication: int | None, config: tuple[str, ...], broker: str | None) -> None:
     """Create a topic; one that exists as asked is fine."""
-    if replication is not None and replication > 1:
-        raise ConfigError(f"--replication is {replication}, but the embedded log keeps one copy; leave it away")
     settings = dict(_setting(each) for each in config)
 
     async def work(log: Log) -> None:
         await log.create_topics([NewTopic(name, partitions, settings)])
 
-    with_log(broker, work, create=True)
+    with_log(broker, work, create=True, replication=replication or -1)
     complain(f"topic {name!r} has {partitions} partitions")
 
 

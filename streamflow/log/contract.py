@@ -175,6 +175,9 @@ class Membership(Protocol):
 class Log(Protocol):
     """Topics, positions, transactions and groups. All methods may raise `LogError`."""
 
+    loses_commits: bool
+    """What was committed may be gone after a power cut, so stores are held against the ids of commits."""
+
     async def start(self) -> None: ...
 
     async def close(self) -> None: ...

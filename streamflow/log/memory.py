@@ -66,6 +66,8 @@ class MemoryLog:
     'task_0'
     """
 
+    loses_commits = True
+
     def __init__(self) -> None:
         self.owners: dict[tuple[str, str], _Owner] = {}
         self._topics: dict[str, TopicInfo] = {}

@@ -7,6 +7,7 @@ The order at the end is the reverse: no more questions, the worker commits and c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -14,8 +15,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from streamflow.clock import SystemClock
+from streamflow.errors import LogUnavailable
 from streamflow.log.contract import Log
-from streamflow.log.open import open_log
+from streamflow.log.open import is_embedded, open_log, shown
 from streamflow.plan import Plan
 from streamflow.run.hooks import call, teller
 from streamflow.run.idle import Idle
@@ -37,13 +39,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("streamflow.run")
 
+ASK_AGAIN = 1.0  # seconds between two looks whether a log that cannot be had is there
 LOOK = 0.1  # seconds between two looks at how far a restore is
 HTTP_PATIENCE = 1.0  # seconds that the first records get before HTTP is imported
 
 
 def creates(settings: Settings, orders: Orders) -> bool:
     """Whether topics that the script names are made: on the embedded log always."""
-    return orders.create_topics or settings.broker.startswith("embedded:")
+    return orders.create_topics or is_embedded(settings.broker)
 
 
 def run_until_stopped(
@@ -77,14 +80,36 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def run_worker(app: App, settings: Settings, orders: Orders, report: Report, stopping: asyncio.Event) -> None:
     """Run a worker until ``stopping`` is set, or until idle. Raises what it could not get over, after closing."""
-    log = open_log(settings.broker)
+    log = open_log(settings.broker, replication=settings.replication_factor)
     await log.start()
     try:
-        planned = await prepare(app.id, app.topology, settings, log, create=creates(settings, orders))
+        planned = await _planned(app, settings, orders, log, report, stopping)
+        if planned is None:
+            return
         _tell(app, planned, settings, report)
         await _run(app, planned, settings, orders, log, report, stopping)
     finally:
         await log.close()
+
+
+async def _planned(
+    app: App, settings: Settings, orders: Orders, log: Log, report: Report, stopping: asyncio.Event
+) -> Plan | None:
+    """The plan, as soon as the log can be had: a cluster may come up later than its workers. None if told to stop."""
+    waiting = False
+    while True:
+        try:
+            return await prepare(app.id, app.topology, settings, log, create=creates(settings, orders))
+        except LogUnavailable as error:
+            if is_embedded(settings.broker):
+                raise
+            if not waiting:
+                report.warn(f"waiting for the log: {error}")
+            waiting = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), ASK_AGAIN)
+        if stopping.is_set():
+            return None
 
 
 async def wait_until_idle(app: App, settings: Settings, orders: Orders, report: Report) -> None:
@@ -165,7 +190,7 @@ def _tell(app: App, planned: Plan, settings: Settings, report: Report) -> None:
     tasks = sum(sub.partitions for sub in planned.subtopologies)
     stores = sum(len(sub.stores) for sub in planned.subtopologies)
     report.fact("app", f"{app.id}: {_many(tasks, 'task')}, {_many(stores, 'store')}")
-    report.fact("log", settings.broker)
+    report.fact("log", shown(settings.broker))
     if stores:
         report.fact("state", os.path.join(settings.state_dir, app.id))
     if unnamed := app.topology.unnamed_stateful:

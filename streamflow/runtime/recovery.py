@@ -149,7 +149,7 @@ async def _opened(
     witness = store.witness
     try:
         fingerprint.refuse_change(place.sub, store.meta)
-        if witness is None or spec.name not in place.sub.changelogs:
+        if witness is None or spec.name not in place.sub.changelogs or not log.loses_commits:
             return store
         if await log.commit_id(group, place.name, witness[0]) == witness[1]:
             return store

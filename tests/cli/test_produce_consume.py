@@ -154,7 +154,7 @@ def test_a_line_that_cannot_be_used_is_told_by_its_number(
         (["consume", "nosuch"], 1, "topic 'nosuch' does not exist; there are other"),
         (["consume", "othr"], 1, "topic 'othr' does not exist; did you mean 'other'?"),
         (["consume", "other", "--broker", "embedded://nowhere"], 1, "there is no log at embedded://nowhere"),
-        (["consume", "other", "--broker", "kafka://a:1"], 2, "this version has the embedded log only"),
+        (["consume", "other", "--broker", "redis://a:1"], 2, "is not a log this version knows"),
         (["consume", "other", "--value", "number"], 2, "'number' is no type; write str, bytes, int"),
         (
             ["consume", "other", "--max-messages", "1", "--from-beginning", "--value", "float"],

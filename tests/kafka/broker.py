@@ -48,6 +48,7 @@ auto.create.topics.enable=false
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=4194304
+log.message.timestamp.after.max.ms=9223372036854775807
 """
 
 

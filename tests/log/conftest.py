@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from .support import Embedded, Transport
+from tests.kafka.conftest import bootstrap as bootstrap
+
+from .support import Embedded, Kafka, Transport
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["embedded", "kafka"])
 def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Transport:
-    assert request.param == "embedded"
-    return Embedded(tmp_path / "log")
+    if request.param == "embedded":
+        return Embedded(tmp_path / "log")
+    kafka = Kafka(request.getfixturevalue("bootstrap"))
+    asyncio.run(kafka.fresh())
+    return kafka
 
 
 @pytest.fixture

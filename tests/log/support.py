@@ -10,10 +10,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
+from aiokafka.protocol.admin import DeleteGroupsRequest, ListGroupsRequest
+
 from streamflow.clock import SystemClock
 from streamflow.log.batch import encode, records
 from streamflow.log.contract import Fetched, Log
 from streamflow.log.embedded import EmbeddedLog
+from streamflow.log.kafka import KafkaLog
 from streamflow.record import TopicPartition
 
 DEADLINE = 10.0
@@ -168,4 +172,52 @@ class Embedded:
 
     async def close_all(self) -> None:
         for log in self._open:
+            await log.close()
+
+
+class Kafka:
+    """A Kafka cluster that other tests have used before; `fresh` takes away what they left."""
+
+    def __init__(self, bootstrap: str) -> None:
+        host, _, port = bootstrap.partition(",")[0].rpartition(":")
+        self._servers = [(host, int(port))]
+        self._open: list[KafkaLog] = []
+
+    async def fresh(self) -> None:
+        """Without topics and groups, but for those of the cluster itself."""
+        log = KafkaLog(self._servers)
+        client = log._client
+        await client.refresh()
+        for name in [name for name in client.metadata.topics if not name.startswith("__")]:
+            await log.delete_topic(name)
+        for node in list(client.metadata.brokers):
+            for _ in range(100):  # a member that was killed is in its group until its session is over
+                groups = [group for group, _ in (await client.call(node, ListGroupsRequest())).groups]
+                if not groups:
+                    break
+                await client.call(node, DeleteGroupsRequest(groups))
+                await asyncio.sleep(0.1)
+        await log.close()
+
+    async def client(self) -> KafkaLog:
+        log = KafkaLog(self._servers, session_timeout=6.0)
+        await log.start()
+        self._open.append(log)
+        return log
+
+    async def kill(self, log: Log) -> None:
+        assert isinstance(log, KafkaLog)
+        self._open.remove(log)
+        log.abandon()
+
+    def pass_time(self, milliseconds: int) -> None:
+        pytest.skip("NOT ON KAFKA: a broker's clock cannot be moved")
+
+    async def tidy(self, log: Log) -> None:
+        pytest.skip("NOT ON KAFKA: a broker tidies up when it likes")
+
+    async def close_all(self) -> None:
+        for log in self._open:
+            for membership in log._memberships:
+                await membership.leave()  # or the next test would wait for the end of its session
             await log.close()

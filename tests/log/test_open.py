@@ -29,7 +29,11 @@ def test_a_url_names_a_folder_and_how_durable_its_commits_are(url: str, address:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("kafka://host:9092", "embedded log only"),
+        ("kafka://", "is no HOST:PORT"),
+        ("kafka://host:port", "is no HOST:PORT"),
+        ("kafka://host:99999", "is no HOST:PORT"),
+        ("kafka://host?acks=1", "option 'acks'"),
+        ("kafka://host?session_timeout=5", "session_timeout"),
         ("redis://host", "embedded://"),
         ("here", "embedded://"),
         ("embedded:/x", "embedded://"),

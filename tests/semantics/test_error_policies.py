@@ -103,7 +103,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a state hook without": ({"on_state_change": lambda: None}, r"on_state_change is called as f\(new, old\)"),
     "a hook that is a text": ({"on_stop": "stop"}, "on_stop is 'stop', which cannot be called"),
     "a topic that cannot be": ({"dead_letter_topic": "no such/name"}, "dead_letter_topic: .* cannot be a name"),
-    "copies of topics": ({"replication_factor": 3}, "replication_factor is 3; the embedded log, .* keeps one copy"),
+    "copies of topics": ({"replication_factor": 0}, "replication_factor is 0; it must be a whole number"),
     "a broker that is no text": ({"broker": 9092}, "broker is 9092; write a text such as 'embedded://"),
     "a bare number": ({"commit_interval": 100}, "commit_interval is 100; write a timedelta or a text"),
     "no time at all": ({"commit_interval": "0ms"}, "commit_interval is '0ms'; it must be at least 1 ms"),

@@ -8,7 +8,6 @@ counts from when a record was appended, and without ``retention.ms`` or
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,10 +28,10 @@ from streamflow.log.embedded.control import (
     TrashRow,
     View,
 )
+from streamflow.log.names import check_names
 from streamflow.record import TopicPartition
 from streamflow.topic import NewTopic, TopicInfo
 
-_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _DAY = 86_400_000
 _LARGEST = 128 * 1024 * 1024
 
@@ -86,13 +85,8 @@ def known(view: View) -> dict[str, TopicInfo]:
 
 def check_new(topics: Sequence[NewTopic]) -> None:
     """Refuse names, counts and settings that no log would take; needs no log."""
+    check_names(topics)
     for topic in topics:
-        if not _NAME.fullmatch(topic.name) or topic.name in (".", ".."):
-            raise ConfigError(
-                f"{topic.name!r} cannot be the name of a topic; use up to 249 letters, digits, '.', '_' and '-'"
-            )
-        if topic.partitions < 1:
-            raise ConfigError(f"topic {topic.name!r} asks for {topic.partitions} partitions; one is the least")
         Policy.of(topic.name, topic.config)
 
 

@@ -62,6 +62,8 @@ class EmbeddedLog:
     ['lines']
     """
 
+    loses_commits = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],
