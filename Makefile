@@ -14,7 +14,7 @@ CODE := streamflow operators state examples bench tests
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(READY) ## a year of flights through a topology with two workers, live, then checked (about two minutes)
@@ -34,6 +34,14 @@ lint: $(READY) ## ruff, mypy --strict and basedpyright
 .PHONY: bench
 bench: $(READY) ## the benchmark, compared with the last recorded run (ARGS="--record" keeps it, "--help" tells more)
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: kill-kafka
+kill-kafka: $(READY) ## KILLS=100 kills of workers and BROKER_KILLS=20 of brokers in a Kafka cluster of three
+	@STREAMFLOW_KILLS=$(or $(KILLS),100) STREAMFLOW_BROKER_KILLS=$(or $(BROKER_KILLS),20) $(BIN)/python -m pytest -s -n0 tests/kafka/test_kill.py
+
+.PHONY: kafka
+kafka: $(READY) ## a Kafka broker to play with, on port 9092 (PORT=...), until Ctrl-C
+	@$(BIN)/python -m tests.kafka.broker $(or $(PORT),9092)
 
 .PHONY: simulate
 simulate: $(READY) ## SEEDS=20000 runs of whole workers in simulated time, with faults at every step

@@ -1,6 +1,6 @@
 """Real workers, killed with `kill -9` at random moments, and a reader who watches what they commit all the while.
 
-Run by hand for longer: ``python tests/kill/harness.py KILLS [SEED]``.
+Run by hand for longer: ``python -m tests.kill.harness KILLS [SEED]``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from streamflow.errors import LogUnavailable
 from streamflow.log.batch import encode, records
-from streamflow.log.embedded import EmbeddedLog
+from streamflow.log.contract import Log
+from streamflow.log.open import open_log
 from streamflow.log.partitioner import partition_of
 from streamflow.record import TopicPartition
 from streamflow.topic import NewTopic
+
+T = TypeVar("T")
 
 APP = Path(__file__).with_name("app.py")
 PARTITIONS = 8
@@ -43,7 +48,7 @@ class Violation(AssertionError):
 class Reader:
     """Reads every output while the workers are killed, and complains at once (checkers C1, C2, C5, C7)."""
 
-    log: EmbeddedLog
+    log: Log
     positions: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
     passed: dict[int, int] = field(default_factory=dict[int, int])
     last_passed: dict[tuple[int, str], int] = field(default_factory=dict[tuple[int, str], int])
@@ -64,7 +69,11 @@ class Reader:
                 await asyncio.sleep(wait)
                 return
             self.positions = {TopicPartition(t, p): 0 for t in OUTPUTS for p in range(PARTITIONS)}
-        for tp, fetched in (await self.log.fetch(self.positions, max_bytes=1 << 22, max_wait=wait)).items():
+        try:
+            found = await self.log.fetch(self.positions, max_bytes=1 << 22, max_wait=wait)
+        except LogUnavailable:
+            return
+        for tp, fetched in found.items():
             for batch in fetched.batches:
                 for record in records(batch):
                     if record.offset >= self.positions[tp]:
@@ -109,14 +118,15 @@ class Reader:
 class Crew:
     """Worker processes over one log and one state directory."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, broker: str, workers: int) -> None:
         self.folder = folder
+        self.broker = broker
         self.begun: dict[int, int] = {}  # how much a worker's file held when its present life began
         self.workers: list[subprocess.Popen[bytes]] = [self.start(n) for n in range(workers)]
         self.kills = 0
 
     def start(self, number: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "streamflow", "run", str(APP), "--broker", f"embedded://{self.folder}/log"]
+        command = [sys.executable, "-m", "streamflow", "run", str(APP), "--broker", self.broker]
         command += ["--state-dir", str(self.folder / "state"), "--no-http"]
         with open(self.folder / f"worker-{number}.txt", "ab") as output:
             self.begun[number] = output.tell()
@@ -168,34 +178,76 @@ def order_batches(rng: random.Random, first: int, count: int) -> dict[TopicParti
     return {tp: encode(of_partition) for tp, of_partition in rows.items()}
 
 
-async def run(kills: int, seed: int, workers: int = 3, deadline: float = 300.0) -> dict[str, Any]:
-    """Kill ``kills`` times while orders come in; raises `Violation`. Gives the figures."""
+async def patiently(log: Log, batches: dict[TopicPartition, list[bytes]]) -> None:
+    """Append a partition at a time; one that nobody takes just now is appended once, when somebody does.
+
+    What got no answer may have been written, so it is not sent again before its partition's end tells.
+    """
+    for tp, mine in batches.items():
+        end = (await again(lambda tp=tp: log.offsets([tp])))[tp].end
+        while True:
+            try:
+                await log.append({tp: mine})
+                break
+            except LogUnavailable:
+                if (await again(lambda tp=tp: log.offsets([tp])))[tp].end > end:
+                    break
+
+
+async def again(work: Callable[[], Awaitable[T]]) -> T:
+    """Until the log can be had."""
+    while True:
+        try:
+            return await work()
+        except LogUnavailable:
+            await asyncio.sleep(0.1)
+
+
+async def run(
+    kills: int,
+    seed: int,
+    workers: int = 3,
+    deadline: float = 300.0,
+    *,
+    broker: str | None = None,
+    pause: tuple[float, float] = (0.15, 1.0),
+    orders: int = 200,
+    more: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Kill ``kills`` times while orders come in; raises `Violation`. Gives the figures.
+
+    ``broker`` is the log, an embedded one of the run's own if not given; ``pause`` the least and the most seconds
+    between two kills, ``orders`` how many come at once; it goes on while ``more()``.
+    """
     rng = random.Random(seed)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        log = EmbeddedLog(folder / "log")
+        url = broker or f"embedded://{folder}/log"
+        log = open_log(url)
         await log.start()
-        await log.create_topics([NewTopic(topic, PARTITIONS) for topic in ("orders", "users", *OUTPUTS)])
+        # The orders are of years ago, and Kafka would forget them for that.
+        kept = {"retention.ms": "-1"}
+        await log.create_topics([NewTopic(topic, PARTITIONS, kept) for topic in ("orders", "users", *OUTPUTS)])
         rows: dict[TopicPartition, list[Any]] = defaultdict(list)
         for user in USERS:
             place = TopicPartition("users", partition_of(user.encode(), PARTITIONS))
             rows[place].append((user.encode(), f"town of {user}".encode(), START - 1000, []))
         await log.append({tp: encode(of_partition) for tp, of_partition in rows.items()})
         reader = Reader(log)
-        crew = Crew(folder, workers)
+        crew = Crew(folder, url, workers)
         try:
             produced = 0
             next_kill = begun + 2.0
-            while crew.kills < kills:
+            while crew.kills < kills or more():
                 if time.monotonic() - begun > deadline:
                     raise Violation(f"only {crew.kills} kills in {deadline} s: {reader.total()} of {produced}")
-                await log.append(order_batches(rng, produced, 200))
-                produced += 200
+                await patiently(log, order_batches(rng, produced, orders))
+                produced += orders
                 await reader.read(0.02)
                 if time.monotonic() >= next_kill:
                     crew.kill(rng.randrange(workers))
-                    next_kill = time.monotonic() + rng.uniform(0.15, 1.0)
+                    next_kill = time.monotonic() + rng.uniform(*pause)
             while min(reader.total()) < produced:
                 if time.monotonic() - begun > deadline:
                     said = "\n".join(crew.said(n) for n in range(workers))
