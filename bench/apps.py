@@ -83,11 +83,37 @@ def join() -> App:
     return app
 
 
+class Payment(msgspec.Struct):
+    user: str
+    amount: int
+    method: str
+
+
+def streams_join() -> App:
+    """Each order with its user's payments of the second after it."""
+    app = App("bench-streams")
+    payments = app.stream("payments", key=str, value=Payment)
+    (
+        app.stream("orders", key=str, value=Order)
+        .join(
+            payments,
+            lambda order, payment: Sale(order.user, payment.method, payment.amount),
+            within=("0ms", "1s"),
+            grace="1s",
+            value=Sale,
+            name="paid",
+        )
+        .to("out")
+    )
+    return app
+
+
 APPS: dict[str, Callable[[], App]] = {
     "stateless": stateless,
     "count": count,
     "count on commit": count_on_commit,
     "tumbling": tumbling_count,
     "join": join,
+    "streams": streams_join,
     "hopping": hopping_count,
 }

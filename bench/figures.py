@@ -157,6 +157,7 @@ FIGURES = [
     Figure("engine count on commit", "records/CPU-s", partial(engine, "count on commit", 400_000)),
     Figure("engine tumbling", "records/CPU-s", partial(engine, "tumbling", 300_000)),
     Figure("engine join", "records/CPU-s", partial(engine, "join", 300_000)),
+    Figure("engine streams", "records/CPU-s", partial(engine, "streams", 300_000)),
     Figure("engine hopping", "records/CPU-s", partial(engine, "hopping", 100_000)),
     Figure("keys 100", "records/CPU-s", partial(engine, "count", 300_000, keys=100)),
     Figure("keys 200000", "records/CPU-s", partial(engine, "count", 300_000, keys=200_000)),

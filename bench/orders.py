@@ -33,6 +33,14 @@ def users(keys: int) -> Iterator[RawRecord]:
         yield user(key), b'{"name":"name of %d","region":"r%d"}' % (key, key % 20), START_MS - 1, []
 
 
+def payments(count: int, keys: int) -> Iterator[RawRecord]:
+    """A payment for each of ``count`` orders, 200 ms after it."""
+    chosen = random.Random(SEED).choices(range(keys), k=count)
+    for n, key in enumerate(chosen):
+        value = b'{"user":"%b","amount":%d,"method":"m%02d"}' % (user(key), 100 + n % 10_000, n % 12)
+        yield user(key), value, START_MS + n + 200, []
+
+
 def batches(topic: str, records: Iterator[RawRecord], partitions: int) -> dict[TopicPartition, list[bytes]]:
     """Records placed as a producer would, as the bytes of record batches."""
     placed: list[list[RawRecord]] = [[] for _ in range(partitions)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.apps import APPS
-from bench.orders import batches, orders, users
+from bench.orders import batches, orders, payments, users
 from streamflow.clock import SystemClock
 from streamflow.log.contract import Log
 from streamflow.plan import Plan, plan
@@ -35,15 +35,20 @@ class Cost:
 
 
 async def prepare(log: Log, name: str, count: int, keys: int = KEYS, partitions: int = PARTITIONS) -> Plan:
-    """Topics, input and the plan of the app ``name``."""
-    topics = {"orders": partitions, "out": partitions, "users": partitions}
+    """Topics, ``count`` records of input and the plan of the app ``name``."""
+    topics = dict.fromkeys(("orders", "out", "users", "payments"), partitions)
     await log.create_topics([NewTopic(topic, number) for topic, number in topics.items()])
     app = APPS[name]()
     planned = plan(app.topology, app.id, topics)
     await log.create_topics(planned.internal_topics)
     if name == "join":
         await append(log, batches("users", users(keys), partitions))
-    await append(log, batches("orders", orders(count, keys), partitions))
+    if name == "streams":
+        count //= 2
+        paid = batches("payments", payments(count, keys), partitions)
+        await append(log, batches("orders", orders(count, keys), partitions) | paid)
+    else:
+        await append(log, batches("orders", orders(count, keys), partitions))
     return planned
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort_right
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from operator import itemgetter
+from struct import Struct
 from typing import Any, TypeVar
 
 from streamflow.state.forms import Form
@@ -45,58 +45,70 @@ MOST_REMEMBERED = 100_000
 """Rows a store; each takes about 150 bytes beside its value, which the layers hold too while it is young."""
 
 _FEW = 8
-_LEAST_SWEPT = 1_000
 _NEVER = -(1 << 63)
 _SEQUENCES = 2 ** (8 * SEQ)
 _ABOVE = b"\xff" * (SEQ + 1)
+_TAIL = Struct(">xqI")  # the end of the key, start and sequence number
 _start: Callable[[Row], int] = itemgetter(0)
 
 
 class Remembered:
     """The visible rows of one store by the bytes of their key, in the order of start and arrival.
 
-    It is a copy of what the layers say, made when first asked for and made anew after `forget`. ``rows`` is None
-    while there is no copy, or none is possible.
+    It is a copy of what the layers say, made when first asked for and made anew after `forget`; there is none while
+    there are too many rows. Starts are cut into stretches as long as the retention, so that a question is about one
+    stretch or two, and a whole stretch is forgotten when it has expired.
     """
 
     def __init__(self, layers: Layers, horizon: Horizon, segment_ms: int, most: int | None = None) -> None:
-        self.rows: dict[bytes, list[Row]] | None = None
+        self._stretches: dict[int, dict[bytes, list[Row]]] | None = None
         self._layers = layers
         self._horizon = horizon
         self._segment_ms = segment_ms
-        self._most = most
-        self._count = 0
-        self._sweep_at = _LEAST_SWEPT
+        self._length = max(horizon.retention_ms, 1)
+        self._most = MOST_REMEMBERED if most is None else most
+        self._counts: dict[int, int] = {}
         self._not_before = _NEVER
         """No copy is tried until windows that start before this have expired."""
 
+    @property
+    def whole(self) -> bool:
+        """It has all that can be seen."""
+        return self._stretches is not None
+
     def forget(self) -> None:
         """What the layers hold has changed behind our back."""
-        self.rows = None
+        self._stretches = None
         self._not_before = _NEVER
 
     def between(self, key: bytes, first: int, last: int) -> list[Row]:
         """The rows of a key that start in ``first..last`` and can be seen."""
-        rows = self.rows
-        if rows is None:
-            if self._horizon.floor < self._not_before or not self._load():
+        stretches, horizon, length = self._stretches, self._horizon, self._length
+        if stretches is None:
+            if horizon.floor < self._not_before or not self._load():
                 return list(self._read(key, first, last))
-            rows = self.rows or {}
-        found = rows.get(key)
-        if found is None:
-            return []
-        if first < (floor := self._horizon.floor):
-            first = floor
-        if len(found) <= _FEW:
-            return [row for row in found if first <= row[0] <= last]
-        low = bisect_left(found, first, key=_start)
-        return found[low : bisect_right(found, last, low, key=_start)]
+            stretches = self._stretches or {}
+        if first < horizon.floor:
+            first = horizon.floor
+        low, high = first // length, last // length
+        if low == high:
+            return _cut(rows.get(key), first, last) if (rows := stretches.get(low)) else []
+        return [
+            row
+            for at in (range(low, high + 1) if high - low < len(stretches) else sorted(stretches))
+            if (rows := stretches.get(at))
+            for row in _cut(rows.get(key), first, last)
+        ]
 
     def add(self, key: bytes, start: int, sequence: int, pair: Pair) -> None:
         """A row was put."""
-        rows = self.rows
-        if rows is None:
+        stretches = self._stretches
+        if stretches is None:
             return
+        at = start // self._length
+        rows = stretches.get(at)
+        if rows is None:
+            rows = self._begin(at)
         found = rows.get(key)
         if not found:
             rows[key] = [(start, sequence, pair)]
@@ -104,49 +116,48 @@ class Remembered:
             found.append((start, sequence, pair))
         else:
             insort_right(found, (start, sequence, pair), key=_start)
-        self._count += 1
-        if self._count >= self._sweep_at:
-            self._sweep()
+        self._counts[at] += 1
+        if self._counts[at] > self._most:
+            self._give_up()
 
-    def remove(self, key: bytes, sequence: int) -> None:
+    def remove(self, key: bytes, start: int, sequence: int) -> None:
         """A row was deleted, or its put was taken back."""
-        found = None if self.rows is None else self.rows.get(key)
-        for at in range(len(found or ()) - 1, -1, -1):
-            if found is not None and found[at][1] == sequence:
+        rows = (self._stretches or {}).get(start // self._length, {})
+        found = rows.get(key, [])
+        for at in range(len(found) - 1, -1, -1):
+            if found[at][1] == sequence:
                 del found[at]
-                self._count -= 1
                 return
 
-    def _sweep(self) -> None:
-        """Forget what has expired; each row is looked at about once for each that is put."""
-        floor, kept, count = self._horizon.floor, dict[bytes, list[Row]](), 0
-        for key, found in (self.rows or {}).items():
-            if alive := found if found[:1] and found[0][0] >= floor else [row for row in found if row[0] >= floor]:
-                kept[key] = alive
-                count += len(alive)
-        self.rows = kept
-        self._settle(count)
+    def _begin(self, at: int) -> dict[bytes, list[Row]]:
+        """A new stretch; the first moment to forget those that nobody sees any more."""
+        stretches: Any = self._stretches
+        for old in [each for each in stretches if (each + 1) * self._length <= self._horizon.floor]:
+            del stretches[old], self._counts[old]
+        rows = stretches[at] = {}
+        self._counts[at] = 0
+        if sum(self._counts.values()) > self._most:
+            self._give_up()
+        return rows
 
     def _load(self) -> bool:
-        rows: dict[bytes, list[Row]] = {}
-        self.rows = rows
-        horizon, most = self._horizon, MOST_REMEMBERED if self._most is None else self._most
-        count, floor = 0, max(horizon.floor, 0)
-        for row, pair in islice(self._layers.scan(pack_segment(floor // self._segment_ms), None), most + 1):
+        """Whether all that can be seen could be remembered."""
+        self._stretches, self._counts = {}, {}
+        floor, seen = max(self._horizon.floor, 0), 0
+        for row, pair in self._layers.scan(pack_segment(floor // self._segment_ms), None):
+            if seen > self._most:
+                self._give_up()
+                break
             if (start := unpack_start(row, -SEQ)) >= floor:
                 key = plain(row[SEGMENT : -SEQ - START - len(KEY_END)])
                 # In the layers rows lie by segment first, so those of a key come in the order of their starts.
-                rows.setdefault(key, []).append((start, int.from_bytes(row[-SEQ:], "big"), pair))
-            count += 1
-        return self._settle(count)
+                self.add(key, start, int.from_bytes(row[-SEQ:], "big"), pair)
+                seen += 1
+        return self.whole
 
-    def _settle(self, count: int) -> bool:
-        """Whether so many rows can be remembered."""
-        most = MOST_REMEMBERED if self._most is None else self._most
-        self._count, self._sweep_at = count, min(max(2 * count, _LEAST_SWEPT), most + 1)
-        if count > most:
-            self.rows, self._not_before = None, self._horizon.observed
-        return count <= most
+    def _give_up(self) -> None:
+        self._stretches = None
+        self._not_before = self._horizon.observed
 
     def _read(self, key: bytes, first: int, last: int) -> Iterator[Row]:
         horizon, segment_ms = self._horizon, self._segment_ms
@@ -158,6 +169,16 @@ class Remembered:
         for at in map(pack_segment, range(low // segment_ms, high // segment_ms + 1)):
             for row, pair in self._layers.scan(at + begin, at + end):
                 yield unpack_start(row, -SEQ), int.from_bytes(row[-SEQ:], "big"), pair
+
+
+def _cut(rows: list[Row] | None, first: int, last: int) -> list[Row]:
+    """Those of a list in the order of their starts that lie in ``first..last``."""
+    if not rows:
+        return []
+    if len(rows) <= _FEW:
+        return [row for row in rows if first <= row[0] <= last]
+    low = bisect_left(rows, first, key=_start)
+    return rows[low : bisect_right(rows, last, low, key=_start)]
 
 
 class DuplicatesHandle(WindowHandle[K, V]):
@@ -202,27 +223,32 @@ class DuplicatesHandle(WindowHandle[K, V]):
             undo.append(remembered.forget)  # rare, and the layers know
             undo.append((overlay, row, overlay.get(row)))
         overlay[row] = Tombstone((None, start))
-        remembered.remove(key, sequence)
+        remembered.remove(key, start, sequence)
 
 
 def _adder(
     form: Form, starts: Starts, horizon: Horizon, layers: Layers, undo: Undo | None, remembered: Remembered
 ) -> Callable[[bytes, int, Any, int], int]:
     overlay, value_in, remember = layers.overlay, form.value_in, remembered.add
+    segment_ms, retention_ms = starts.segment_ms, horizon.retention_ms
+    segment, front, pack_tail = -1, b"", _TAIL.pack
 
     def add(key: bytes, start: int, value: Any, timestamp: int) -> int:
+        nonlocal segment, front
         if start > horizon.observed:
             if undo is not None:
                 undo.append(partial(horizon.see, horizon.observed))
-            horizon.see(start)
+            horizon.observed = start  # `see`, spelled out
+            horizon.floor = start - retention_ms + 1
         elif start < horizon.floor:
             return -1
-        segment, tail = starts[start]
+        if (at := start // segment_ms) != segment:
+            front, segment = starts[start][0], at
         sequence = horizon.sequence
         horizon.sequence = (sequence + 1) % _SEQUENCES
-        row = segment + key.replace(b"\x00", b"\x00\xff") + tail + pack_uint32(sequence)  # `sortable`
+        row = front + key.replace(b"\x00", b"\x00\xff") + pack_tail(start, sequence)  # `sortable`
         if undo is not None:
-            undo.append(partial(remembered.remove, key, sequence))
+            undo.append(partial(remembered.remove, key, start, sequence))
             undo.append((overlay, row, None))
         pair = overlay[row] = (value if value_in is None else value_in(value), timestamp)
         remember(key, start, sequence, pair)
@@ -237,7 +263,9 @@ def _reader(form: Form, remembered: Remembered) -> Callable[[bytes, int, int], l
         return between
 
     def converted(key: bytes, first: int, last: int) -> list[Any]:
-        return [(start, seq, (value_out(value), at)) for start, seq, (value, at) in between(key, first, last)]
+        if not (rows := between(key, first, last)):
+            return rows
+        return [(start, seq, (value_out(value), at)) for start, seq, (value, at) in rows]
 
     return converted
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from streamflow.errors import StateError
@@ -56,7 +57,7 @@ def row_encoder(spec: StoreSpec, objects: bool) -> Callable[[Pair], bytes | None
     """A pair of the layers as a row's bytes on disk; None for a deleted row."""
     serialize = spec.value.serialize if objects else _as_it_is
     if not spec.timestamped:
-        return lambda pair: serialize(pair[0])
+        return (lambda pair: serialize(pair[0])) if objects else itemgetter(0)
     if objects and spec.value.layout:
         return _number_encoder(spec.value)
 

@@ -29,7 +29,7 @@ class Input:
     """
 
     __slots__ = (
-        "_batches", "_next", "buffered", "end", "entries", "extract", "fetched", "index", "position", "records",
+        "_batches", "_next", "buffered", "end", "entries", "extract", "fetched", "head", "index", "position", "records",
         "times", "tp",
     )  # fmt: skip
 
@@ -41,6 +41,8 @@ class Input:
         self.records: list[Any] = []
         self.times: list[Time] = []
         self.index = 0
+        self.head: int | None = None
+        """The time of the next record, None if none is at hand; one that will not be processed comes at once."""
         self.buffered = 0
         self._batches: deque[bytes] = deque()
         self._next = 0
@@ -66,8 +68,10 @@ class Input:
                 self.records, self.times, self.index = [], [], 0
             if not self._batches:
                 self.position = max(self.position, self.fetched)
+                self.head = None
                 return False
             self._open_next()
+        self.head = self._head()
         return True
 
     def _open_next(self) -> None:
@@ -96,11 +100,13 @@ class Input:
             self.position = self.records[self.index - 1].offset + 1
             if self.index == len(self.records):
                 self.open()
+            else:
+                self.head = self._head()
 
-    @property
-    def head_time(self) -> int:
-        """The time of the next record; one that will not be processed comes at once."""
-        time = self.times[self.index] if self.times else self.records[self.index].timestamp
+    def _head(self) -> int:
+        if not self.times:
+            return self.records[self.index].timestamp  # type: ignore[no-any-return]
+        time = self.times[self.index]
         return time if isinstance(time, int) else -1
 
     @property

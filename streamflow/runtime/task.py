@@ -96,6 +96,7 @@ class Task:
         self.processed = 0
         self.drops: dict[tuple[str, str], int] = {}
         self._most: int | None = None
+        self._latest = FOREVER
         self._held: list[tuple[str, Held]] = []
         self._rules = rules
         self._clock = clock
@@ -161,6 +162,7 @@ class Task:
         if self.over:
             raise StreamflowError(f"task {self.name} has failed and takes no more records; it has to begin anew")
         self._most = most
+        self._latest = self._latest_believed()
         done = 0
         try:
             while done < limit and (found := self._oldest()) is not None:
@@ -184,11 +186,11 @@ class Task:
         best: Input | None = None
         best_time = bound = FOREVER
         for source in self._order:
-            if not source.has_next:
+            time = source.head
+            if time is None:
                 if not source.caught_up:
                     return None
                 continue
-            time = source.head_time
             if best is None or time < best_time:
                 # Everything before the old best wins ties against it no longer.
                 bound = FOREVER if best is None else best_time - 1
@@ -205,9 +207,12 @@ class Task:
         context = self.context
         context.topic, context.partition = source.tp
         read_key, read_value, process = entry.key, entry.value, entry.process
-        latest, undo = self._latest(), self.undo
-        done = 0
-        for record in islice(source.records, source.index, source.index + limit):
+        latest, undo = self._latest, self.undo
+        done, first, last = 0, source.index, min(source.index + limit, len(source.records))
+        # A run that another input may end soon must not pass over what lies before it.
+        whole = bound == FOREVER
+        run = islice(source.records, first, last) if whole else map(source.records.__getitem__, range(first, last))
+        for record in run:
             time = record.timestamp
             if time > bound:
                 break
@@ -237,7 +242,7 @@ class Task:
         """The same for a topic with a user's timestamps, or one that is read by several steps."""
         context = self.context
         context.topic, context.partition = source.tp
-        latest = self._latest()
+        latest = self._latest
         done = 0
         for at in range(source.index, min(source.index + limit, len(source.records))):
             record = source.records[at]
@@ -275,7 +280,7 @@ class Task:
         except Exception as error:
             self._refuse(kind, source, record, step, error)
 
-    def _latest(self) -> int:
+    def _latest_believed(self) -> int:
         ahead = self._rules.max_future_ms
         return FOREVER if ahead is None else self._clock.now_ms() + ahead
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from streamflow.record import Headers
-from streamflow.serdes.base import Serde, unreadable, unwritable
+from streamflow.serdes.base import Serde, unreadable
 
 _LENGTH = struct.Struct(">i")
 _COUNT = struct.Struct(">I")
@@ -40,24 +40,23 @@ def headed(inner: Serde[Any]) -> Serde[Any]:
     write, read, name = inner.serialize, inner.deserialize, f"headed({inner.name})"
 
     def serialize(value: Any) -> bytes | None:
+        front = b"\x00"
         if value.__class__ is Headed:
             front, value = b"\x01" + _headers_out(value.headers), value.value
-        else:
-            front = b"\x00"
         data = write(value)
-        if data is None:
-            raise unwritable(name, value, "a join keeps no null")
-        return front + data
+        return None if data is None else front + data
 
     def deserialize(data: bytes | None) -> Any:
-        if not data or data[0] > 1:
-            raise unreadable(name, data or b"")
-        if data[0] == 0:
+        if data is None:
+            return None
+        if data[:1] == b"\x00":
             return read(data[1:])
+        if data[:1] != b"\x01":
+            raise unreadable(name, data)
         headers, end = _headers_in(data, 1)
         return Headed(read(data[end:]), headers)
 
-    return Serde(serialize, deserialize, name, inner.immutable)
+    return Serde(serialize, deserialize, name, inner.immutable, null_safe=True)
 
 
 def of_two_sides(left: Serde[Any], right: Serde[Any]) -> Serde[Any]:

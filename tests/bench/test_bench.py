@@ -22,6 +22,7 @@ OUTPUTS = {
     "tumbling": 5_000,
     "join": 5_000,
     "hopping": 25_000,
+    "streams": 24_368,
 }
 """Of 5,000 orders; amounts run from 1 to 9 in turn, and the even ones pass. No commit is asked to hold updates here."""
 

@@ -114,6 +114,15 @@ def test_a_record_is_late_when_its_window_and_grace_lie_before_the_time_of_both_
     assert join.driver.dropped_records == 2
 
 
+@pytest.mark.parametrize("first", ["left", "right"])
+def test_a_row_is_met_as_long_as_a_record_that_is_not_late_may_meet_it(first: str, stores: Any) -> None:
+    join = Joined("join", grace="50ms", stores=stores)
+    early, late = (join.left, join.right) if first == "left" else (join.right, join.left)
+    early("k", "a", 750), early("k", "b", 749), early("other", "now", 1000)
+
+    assert late("k", "c", 850) == [("k", "a+c" if first == "left" else "c+a", 850)]
+
+
 def test_an_unmatched_row_waits_for_window_and_grace_then_comes_out_once(stores: Any) -> None:
     join = Joined("left_join", grace="50ms", stores=stores)
     join.left("k", "l", 0)
