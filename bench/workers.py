@@ -36,7 +36,7 @@ class Cost:
 
 async def prepare(log: Log, name: str, count: int, keys: int = KEYS, partitions: int = PARTITIONS) -> Plan:
     """Topics, ``count`` records of input and the plan of the app ``name``."""
-    topics = dict.fromkeys(("orders", "out", "users", "payments"), partitions)
+    topics: dict[str, int] = dict.fromkeys(("orders", "out", "users", "payments"), partitions)
     await log.create_topics([NewTopic(topic, number) for topic, number in topics.items()])
     app = APPS[name]()
     planned = plan(app.topology, app.id, topics)

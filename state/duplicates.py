@@ -134,7 +134,8 @@ class Remembered:
         stretches: Any = self._stretches
         for old in [each for each in stretches if (each + 1) * self._length <= self._horizon.floor]:
             del stretches[old], self._counts[old]
-        rows = stretches[at] = {}
+        rows: dict[bytes, list[Row]] = {}
+        stretches[at] = rows
         self._counts[at] = 0
         if sum(self._counts.values()) > self._most:
             self._give_up()
