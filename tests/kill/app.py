@@ -27,3 +27,7 @@ orders.join(users, lambda order, town: f"{order.n} {town}", value=str).to("joine
     .to("regions")
 )
 (orders.group_by_key().windowed_by(tumbling("1s", grace="1h")).count(name="per-second").to_stream().to("seconds"))
+even = orders.filter(lambda order: order.n % 2 == 0)
+orders.left_join(
+    even, lambda order, other: f"{order.n} {other.n if other else None}", within="0ms", value=str, name="met"
+).to("met")

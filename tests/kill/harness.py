@@ -36,7 +36,7 @@ APP = Path(__file__).with_name("app.py")
 PARTITIONS = 8
 USERS = [f"user-{n}" for n in range(300)]
 REGIONS = ["north", "south", "east", "west", "centre"]
-OUTPUTS = ["passed", "counts", "joined", "regions", "seconds"]
+OUTPUTS = ["passed", "counts", "joined", "regions", "seconds", "met"]
 START = 1_700_000_000_000
 
 
@@ -53,13 +53,22 @@ class Reader:
     passed: dict[int, int] = field(default_factory=dict[int, int])
     last_passed: dict[tuple[int, str], int] = field(default_factory=dict[tuple[int, str], int])
     joined: set[int] = field(default_factory=set[int])
+    met: set[int] = field(default_factory=set[int])
     counts: Counter[str] = field(default_factory=Counter[str])
     regions: Counter[str] = field(default_factory=Counter[str])
     seconds: Counter[tuple[str, int]] = field(default_factory=Counter[tuple[str, int]])
 
     def total(self) -> list[int]:
         """How far each output is."""
-        return [len(self.passed), self.counts.total(), len(self.joined), self.regions.total(), self.seconds.total()]
+        counted = [each.total() for each in (self.counts, self.regions, self.seconds)]
+        return [len(self.passed), len(self.joined), len(self.met) + self.waiting(), *counted]
+
+    def waiting(self) -> int:
+        """How many orders meet nobody and wait for a newer one of their partition to come out."""
+        newest: dict[int, int] = {}
+        for (partition, _), n in self.last_passed.items():
+            newest[partition] = max(n, newest.get(partition, -1))
+        return sum(n % 2 == 1 and n not in self.met for n in newest.values())
 
     async def read(self, wait: float) -> None:
         """Whatever is there now."""
@@ -96,6 +105,12 @@ class Reader:
             self.joined.add(int(n))
             if town != f"town of {record.key.decode()}":
                 raise Violation(f"order {n} was joined with {town!r}, its user is {record.key!r}")
+        elif tp.topic == "met":
+            n, other = record.value.decode().split(" ", 1)
+            self.once(int(n) in self.met, tp, record)
+            self.met.add(int(n))
+            if other != (n if int(n) % 2 == 0 else "None"):
+                raise Violation(f"order {n} met {other}; even ones meet themselves, odd ones nobody")
         elif tp.topic == "seconds":
             start = int.from_bytes(record.key[-8:], "big")
             self.next_count(self.seconds, (record.key[:-8].decode(), start), tp, record)
@@ -260,7 +275,7 @@ async def run(
         finally:
             crew.abandon()
             await log.close()
-    if reader.total() != [produced] * 5 or sorted(reader.passed) != list(range(produced)):
+    if reader.total() != [produced] * len(OUTPUTS) or sorted(reader.passed) != list(range(produced)):
         raise Violation(f"expected {produced} of each, found {reader.total()}")
     return {"seed": seed, "kills": crew.kills, "orders": produced, "seconds": round(time.monotonic() - begun, 1)}
 
