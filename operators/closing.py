@@ -9,7 +9,9 @@ store is read after all.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
 from itertools import islice
 from typing import Any
 
@@ -54,6 +56,7 @@ class OpenRows:
         self._store = store
         self._key_bytes = key_bytes
         self._keys: dict[int, dict[bytes, Any]] | None = {}
+        self._starts: list[int] = []  # ascending
         self._count = 0
         for (key, start, _), _ in islice(store.fetch_all(first, None), MOST_REMEMBERED + 1):
             self.note(key, start)
@@ -64,6 +67,7 @@ class OpenRows:
             return
         if (keys := self._keys.get(start)) is None:
             keys = self._keys[start] = {}
+            insort(self._starts, start)
         if (data := self._key_bytes(key)) not in keys:
             keys[data] = key
             self._count += 1
@@ -78,9 +82,12 @@ class OpenRows:
             yield from ((key, start, pair) for (key, start, _), pair in sorted(rows, key=_start))
             return
         # What an earlier call gave is forgotten only now, for that call may have been taken back.
-        for start in [start for start in self._keys if start < first]:
+        starts = self._starts
+        gone = bisect_left(starts, first)
+        for start in starts[:gone]:
             self._count -= len(self._keys.pop(start))
-        for start in sorted(start for start in self._keys if start <= last):
+        del starts[:gone]
+        for start in starts[: bisect_right(starts, last)]:
             for _, key in sorted(self._keys[start].items(), key=_bytes):
                 if (pair := self._store.get_pair(key, start)) is not None:
                     yield key, start, pair
@@ -92,3 +99,59 @@ def _start(row: Any) -> int:
 
 def _bytes(item: tuple[bytes, Any]) -> bytes:
     return item[0]
+
+
+Span = tuple[int, bytes, int, Any]
+"""End, the key's bytes, start, the key."""
+
+
+class OpenSpans:
+    """The rows of a store whose windows or sessions differ in length, by their ends: some of them may be gone, none is
+    missing. ``rows(first, limit)`` reads those with ``first <= end < limit`` from the store, when there are too many."""
+
+    def __init__(self, rows: Callable[[int, int], list[Span]], first: int) -> None:
+        self._rows = rows
+        self._noted: set[tuple[int, bytes, int]] = set()
+        self._heap: list[tuple[int, bytes, int, int]] | None = []
+        self._keys: dict[int, Any] = {}
+        self._count = 0
+        self._given: list[tuple[int, bytes, int, int]] = []
+        for end, data, start, key in rows(first, _FOREVER):
+            self.note(key, data, start, end)
+
+    def note(self, key: Any, data: bytes, start: int, end: int) -> None:
+        """There is a row of this key from ``start`` to ``end``."""
+        if self._heap is None or (at := (end, data, start)) in self._noted:
+            return
+        self._noted.add(at)
+        self._count += 1
+        self._keys[self._count] = key  # apart, for keys need no order
+        heappush(self._heap, (*at, self._count))
+        if len(self._noted) > MOST_REMEMBERED:
+            self._heap = None
+            self._noted.clear()
+            self._keys.clear()
+            self._given.clear()
+
+    def between(self, first: int, limit: int) -> list[Span]:
+        """Those with ``first <= end < limit``, by end, then by key."""
+        if self._heap is None:
+            return sorted(self._rows(first, limit), key=_span)
+        # What an earlier call gave is forgotten only now, for that call may have been taken back.
+        for entry in self._given:
+            if entry[0] >= first:
+                heappush(self._heap, entry)
+            else:
+                self._noted.discard(entry[:3])
+                self._keys.pop(entry[3], None)
+        self._given = []
+        while self._heap and self._heap[0][0] < limit:
+            self._given.append(heappop(self._heap))
+        return [(end, data, start, self._keys[number]) for end, data, start, number in self._given]
+
+
+_FOREVER = (1 << 63) - 1
+
+
+def _span(span: Span) -> tuple[int, bytes, int]:
+    return span[:3]

@@ -27,13 +27,11 @@ from typing import Any, Literal
 from streamflow.functions import Function
 from streamflow.operators.closing import closing
 from streamflow.operators.contract import Effect, Emit, Passing, Scope
+from streamflow.operators.folds import Aggregating, Counting, Fold, Reducing
 from streamflow.record import Windowed
 from streamflow.windows import TimeWindow
 
 EmitPolicy = Literal["on_update", "on_close"]
-
-Fold = Callable[[Any, Any, Any], Any]
-"""``(key, total or None, value) -> total``"""
 
 _pack_start = Struct(">q").pack
 
@@ -65,10 +63,7 @@ class WindowCount(_Windowing):
     emit: EmitPolicy = "on_update"
 
     def build(self, emit: Emit, scope: Scope) -> Emit:
-        def count(key: Any, total: Any, value: Any) -> int:
-            return 1 if total is None else total + 1
-
-        return _windowed(self.store, self.window, self.emit, count, emit, scope)
+        return _windowed(self.store, self.window, self.emit, Counting().fold(), emit, scope)
 
 
 @dataclass(frozen=True)
@@ -87,14 +82,7 @@ class WindowReduce(_Windowing):
         return True
 
     def build(self, emit: Emit, scope: Scope) -> Emit:
-        fn, takes_key = self.f.fn, self.f.takes_key
-
-        def fold(key: Any, total: Any, value: Any) -> Any:
-            if total is None:
-                return value
-            return fn(key, total, value) if takes_key else fn(total, value)
-
-        return _windowed(self.store, self.window, self.emit, fold, emit, scope)
+        return _windowed(self.store, self.window, self.emit, Reducing(self.f).fold(), emit, scope)
 
 
 @dataclass(frozen=True)
@@ -114,14 +102,7 @@ class WindowAggregate(_Windowing):
         return True
 
     def build(self, emit: Emit, scope: Scope) -> Emit:
-        init, fn, takes_key = self.init.fn, self.f.fn, self.f.takes_key
-
-        def fold(key: Any, total: Any, value: Any) -> Any:
-            if total is None:
-                total = init()
-            return fn(key, total, value) if takes_key else fn(total, value)
-
-        return _windowed(self.store, self.window, self.emit, fold, emit, scope)
+        return _windowed(self.store, self.window, self.emit, Aggregating(self.init, self.f).fold(), emit, scope)
 
 
 def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emit: Emit, scope: Scope) -> Emit:
@@ -130,7 +111,7 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
     null_key, null_value, late = scope.dropped("null_key"), scope.dropped("null_value"), scope.dropped("late")
     size, advance, starts = window.size_ms, window.advance_ms, window.starts
     until_closed = window.size_ms + window.grace_ms
-    time, sends_old, windowed = scope.stream_time(), scope.sends_old, _key_maker(scope, window.size_ms)
+    time, sends_old, windowed = scope.stream_time(), scope.sends_old, key_maker(scope, window.size_ms)
     updates = policy == "on_update"
     close, note = (None, None) if updates else closing(store, window, windowed, emit, scope)
     tumbling, raw, pack_start = size == advance, scope.key_out_raw, _pack_start
@@ -210,7 +191,7 @@ def _remembered(window: TimeWindow) -> Callable[[int], Sequence[int]]:
     return starts_at
 
 
-def _key_maker(scope: Scope, size: int) -> Callable[[Any, int], Any]:
+def key_maker(scope: Scope, size: int) -> Callable[[Any, int], Any]:
     """``(key, start) -> windowed key`` in the form that the steps downstream want."""
     decode = scope.decode_key
     if scope.key_out_raw:

@@ -54,11 +54,9 @@ def key_value_records(rows: Mapping[bytes, Pair], serialize: Callable[[Any], byt
     ]
 
 
-def window_records(
-    rows: Mapping[bytes, Pair], row_of: Callable[[Pair], bytes | None], *, duplicates: bool
-) -> list[RawRecord]:
+def window_records(rows: Mapping[bytes, Pair], row_of: Callable[[Pair], bytes | None], *, tail: int) -> list[RawRecord]:
     """One record a row: the value as on disk, for these topics are stamped with the time of appending."""
-    behind = -START - (SEQ if duplicates else 0)
+    behind = -tail
     key_end = behind - len(KEY_END)
     found: list[RawRecord] = []
     add = found.append
@@ -108,16 +106,16 @@ def absorb_window(
     rows: Layer[Pair | bytes | None],
     *,
     segment_ms: int,
+    tail: int,
     duplicates: bool,
     floor: int,
     store: str,
 ) -> Absorbed:
-    """Records into rows; those of windows that begin before ``floor`` have expired and are left out."""
+    """Records into rows; those of windows that begin (sessions that end) before ``floor`` are left out as expired."""
     count = 0
     meta: bytes | None = None
     latest = b""
-    behind = SEQ if duplicates else 0
-    first, last = -START - behind, -behind or None
+    first, last = -tail, START - tail or None
     lowest = pack_int64(max(floor, 0))
     top = b""
     segments: dict[bytes, bytes] = {}

@@ -6,6 +6,7 @@ On disk, in the one column family of a store (integers are big endian, so that b
     01 | key                          a row of a key-value store
     01 | segment | sortable key | 00 | start          a row of a window store
     01 | segment | sortable key | 00 | start | seq    ... that keeps duplicates
+    01 | segment | sortable key | 00 | end | start    a row of a session store; its segment is that of its end
 
     sortable  the key with each 00 as 00 ff: rows then sort by key, start and seq, whatever bytes a key has,
               and no key's rows lie among another's
@@ -18,6 +19,7 @@ In a changelog, and in the memory layers above the base (which have no first byt
 
     key                     value, record timestamp = stored timestamp    key-value store
     key | start [| seq]     value as on disk                              window store
+    key | end | start       value as on disk                              session store
     RESERVED | "m"          a meta record
     RESERVED | "k" | rest   a row whose key begins with RESERVED; every other key stands as it is
 """

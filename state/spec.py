@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,13 +14,15 @@ class StoreSpec:
     """One store of a topology.
 
     ``timestamped`` stores keep the record's timestamp beside the value (8 bytes big endian in front of it).
-    Window stores need ``retention_ms`` and ``window_ms``; ``duplicates`` keeps several values per key and start.
+    Window stores need ``retention_ms`` and ``window_ms``, session stores the former; ``duplicates`` keeps several values
+    per key and start.
     ``source_topic`` is the topic that serves as changelog instead of one of the store's own (table sources,
-    under optimisation). ``logged=False`` has no changelog: its content ends with the task.
+    under optimisation). ``logged=False`` has no changelog: its content ends with the task. ``end_of(start)`` tells where
+    windows end that differ in length.
     """
 
     name: str
-    kind: Literal["key_value", "window"]
+    kind: Literal["key_value", "window", "session"]
     key: Serde[Any]
     value: Serde[Any]
     base: Literal["rocksdb", "memory"] = "rocksdb"
@@ -29,3 +32,19 @@ class StoreSpec:
     window_ms: int = 0
     duplicates: bool = False
     source_topic: str | None = None
+    end_of: Callable[[int], int] | None = None
+
+    def end(self, start: int) -> int:
+        """Where the window ends that begins at ``start``."""
+        return start + self.window_ms if self.end_of is None else self.end_of(start)
+
+    @property
+    def segmented(self) -> bool:
+        """Its rows lie by segments of time, which expire as a whole."""
+        return self.kind != "key_value"
+
+    @property
+    def tail(self) -> int:
+        """How many bytes stand behind the key in a changelog: the start of a window (and a sequence number), or the
+        end and the start of a session."""
+        return 16 if self.kind == "session" else 12 if self.duplicates else 8

@@ -27,6 +27,7 @@ from streamflow.state.keys import Starts, pack_segment, segment_length
 from streamflow.state.keyvalue import KeyValueHandle, KeyValueView
 from streamflow.state.layers import ROW_OVERHEAD, Layers, Undo
 from streamflow.state.meta import Meta, decode, encode
+from streamflow.state.session import SessionHandle, SessionView, Times
 from streamflow.state.spec import StoreSpec
 from streamflow.state.window import WindowHandle, WindowView
 
@@ -60,8 +61,8 @@ class Store:
     def __init__(
         self, spec: StoreSpec, base: Base, *, undo: Undo | None = None, room: Callable[[], int] = lambda: 16 << 20
     ) -> None:
-        if spec.kind == "window" and spec.retention_ms <= 0:
-            raise StateError(f"window store '{spec.name}' has no retention; declare how long windows are kept")
+        if spec.segmented and spec.retention_ms <= 0:
+            raise StateError(f"{spec.kind} store '{spec.name}' has no retention; declare how long rows are kept")
         self.spec = spec
         self._undo = undo
         self._objects: bool | None = None
@@ -76,6 +77,7 @@ class Store:
             spec.retention_ms, recorded.observed if recorded else -1, recorded.sequence if recorded else 0
         )
         self._remembered = Remembered(self._layers, self._horizon, self._starts.segment_ms)
+        self._sessions: dict[bytes, list[Times]] = {}
         self._lowest_segment = self._visible_segment()
         self._set_aside = False
         self._restored = False
@@ -86,19 +88,23 @@ class Store:
 
     def handle(
         self, *, key_raw: bool, value_raw: bool, now: Callable[[], int] = lambda: 0
-    ) -> KeyValueHandle[Any, Any] | WindowHandle[Any, Any]:
+    ) -> KeyValueHandle[Any, Any] | WindowHandle[Any, Any] | SessionHandle[Any, Any]:
         """The store as a step holds it: keys and values as bytes where ``raw``, else as objects.
 
         ``now`` gives the timestamp of a put that brings none: that of the record in hand. The first handle
         settles whether the layers keep objects or bytes; all agree whatever their forms.
         """
         form = self._form(key_raw, value_raw)
-        if self.spec.kind == "window":
+        if self.spec.segmented:
             how = self.spec, form, self._starts, self._horizon, self._layers, self._undo, now
+            if self.spec.kind == "session":
+                return SessionHandle(*how, self._sessions)
             return DuplicatesHandle(*how, self._remembered) if self.spec.duplicates else WindowHandle(*how)
         return KeyValueHandle(self.spec, form, self._layers, self._undo, now)
 
-    def view(self, *, key_raw: bool = False, value_raw: bool = False) -> KeyValueView[Any, Any] | WindowView[Any, Any]:
+    def view(
+        self, *, key_raw: bool = False, value_raw: bool = False
+    ) -> KeyValueView[Any, Any] | WindowView[Any, Any] | SessionView[Any, Any]:
         """What is committed, for queries; it never shows the overlay."""
         form, layers, horizon = self._form(key_raw, value_raw), self._layers, self._horizon
         scan = partial(layers.scan, committed_only=True)
@@ -108,6 +114,8 @@ class Store:
         def sight() -> tuple[int, int]:
             return horizon.floor_of(horizon.committed), horizon.committed
 
+        if self.spec.kind == "session":
+            return SessionView(self.spec, form, self._starts, sight, layers.committed_row, scan, layers)
         return WindowView(self.spec, form, self._starts, sight, layers.committed_row, scan, layers)
 
     def _form(self, key_raw: bool, value_raw: bool) -> Form:
@@ -151,8 +159,8 @@ class Store:
         aside, or else of everything."""
         rows = self._layers.frozen if self._set_aside else self._layers.overlay
         try:
-            if self.spec.kind == "window":
-                return changelog.window_records(rows, self._layers.encode, duplicates=self.spec.duplicates)
+            if self.spec.segmented:
+                return changelog.window_records(rows, self._layers.encode, tail=self.spec.tail)
             return changelog.key_value_records(rows, self.spec.value.serialize if self._objects else None)
         except SerdeError as error:
             raise SerdeError(
@@ -193,6 +201,7 @@ class Store:
         self._layers.drop()
         self._horizon.drop()
         self._remembered.forget()
+        self._sessions.clear()
         self._measured = self._overlay_bytes = self._frozen_bytes = 0
         self._set_aside = False
 
@@ -246,6 +255,7 @@ class Store:
         self._sink()
         layers.cache.clear()
         self._remembered.forget()
+        self._sessions.clear()
         told = self._absorb(records)
         self._horizon.restored(told.observed, told.sequence)
         self._restored = True
@@ -293,6 +303,7 @@ class Store:
             records,
             sinking,
             segment_ms=self._starts.segment_ms,
+            tail=spec.tail,
             duplicates=spec.duplicates,
             floor=self._horizon.floor,
             store=spec.name,
@@ -371,7 +382,7 @@ class Store:
             flushing_to=own.flushing_to if (own.flushing_to or 0) > self.position else None,
             observed=self._horizon.committed,
             sequence=self._horizon.committed_sequence,
-            segment_ms=self._starts.segment_ms if self.spec.kind == "window" else 0,
+            segment_ms=self._starts.segment_ms if self.spec.segmented else 0,
         )
 
     def _blank(self) -> Meta:
@@ -383,7 +394,7 @@ class Store:
 
     def _expired(self) -> list[tuple[bytes, bytes]]:
         """The range of segments that nobody can see any more since the last flush."""
-        visible = self._visible_segment() if self.spec.kind == "window" else 0
+        visible = self._visible_segment() if self.spec.segmented else 0
         if visible <= self._lowest_segment:
             return []
         return [(pack_segment(self._lowest_segment), pack_segment(visible))]

@@ -162,7 +162,7 @@ class WindowView(Generic[K, V]):
     def _windows_of(
         self, scans: list[Rows], earliest: int, latest: int, with_timestamps: bool
     ) -> Iterator[tuple[Windowed[K], Any]]:
-        key_of, value_of, window_ms = self._form.key_out, self._form.value_out, self._spec.window_ms
+        key_of, value_of, end_of = self._form.key_out, self._form.value_out, self._spec.end
         behind = -self._behind
         key_end = behind - START - len(KEY_END)
         for rows in scans:
@@ -175,7 +175,7 @@ class WindowView(Generic[K, V]):
                     key = key_of(key)
                 if value_of is not None:
                     value = value_of(value)
-                yield Windowed(key, start, start + window_ms), ((value, timestamp) if with_timestamps else value)
+                yield Windowed(key, start, end_of(start)), ((value, timestamp) if with_timestamps else value)
 
 
 class WindowHandle(WindowView[K, V]):
@@ -212,6 +212,11 @@ class WindowHandle(WindowView[K, V]):
         super().__init__(spec, form, starts, sight, find, layers.scan, layers)
         self.get_pair, self.put_pair, self.fold_pair = _hot_words(spec, form, starts, horizon, layers, undo)
         self._now = now
+
+    @property
+    def floor(self) -> int:
+        """The earliest start that can be seen."""
+        return self._sight()[0]
 
     def put(self, key: K, value: V | None, start: int, timestamp: int | None = None) -> bool:
         """Put the value of the window that begins at ``start``; False if that window has expired, and nothing is put.

@@ -13,18 +13,31 @@ from streamflow.errors import (
     StreamflowError,
     TopologyError,
 )
-from streamflow.grouped import KGroupedStream, KGroupedTable, WindowedKStream
+from streamflow.grouped import KGroupedStream, KGroupedTable
 from streamflow.record import Record, Windowed
 from streamflow.serdes import Serde
 from streamflow.stream import KStream
 from streamflow.table import KTable
 from streamflow.topic import Topic
 from streamflow.topology import Topology
-from streamflow.windows import TimeWindow, hopping, tumbling
+from streamflow.windowed import WindowedKStream
+from streamflow.windows import (
+    CustomWindow,
+    SessionWindow,
+    SlidingWindow,
+    TimeWindow,
+    custom_windows,
+    hopping,
+    session,
+    sliding,
+    tumbling,
+    unlimited,
+)
 
 __all__ = [
     "App",
     "ConfigError",
+    "CustomWindow",
     "KGroupedStream",
     "KGroupedTable",
     "KStream",
@@ -33,6 +46,8 @@ __all__ = [
     "RecordError",
     "Serde",
     "SerdeError",
+    "SessionWindow",
+    "SlidingWindow",
     "StreamflowError",
     "TimeWindow",
     "Topic",
@@ -40,7 +55,11 @@ __all__ = [
     "TopologyError",
     "Windowed",
     "WindowedKStream",
+    "custom_windows",
     "hopping",
     "serdes",
+    "session",
+    "sliding",
     "tumbling",
+    "unlimited",
 ]

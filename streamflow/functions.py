@@ -25,6 +25,7 @@ _FORMS = {
     "adder": ("total", "value"),
     "subtractor": ("total", "value"),
     "reducer": ("total", "value"),
+    "merger": ("left_total", "right_total"),
     "initializer": (),
 }
 """Role -> the arguments of its shortest form; the longer form has the key in front (an initializer has one form)."""

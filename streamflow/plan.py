@@ -29,6 +29,7 @@ from streamflow.serdes import for_topic
 from streamflow.state.spec import StoreSpec
 from streamflow.topic import NewTopic
 from streamflow.topology import Sink, Source, Step, Topology, external_topics, groups, stores_of
+from streamflow.windows import SlidingWindow, TimeWindow
 
 DAY_MS = 86_400_000
 LONGEST = 249
@@ -206,8 +207,19 @@ def _fingerprint(spec: StoreSpec, steps: Iterable[Step]) -> str:
         if step.table and spec.name in stores_of(step):
             window = getattr(step.meaning, "window", None)
             text += f", {type(step.meaning).__name__} '{step.name}'"
-            text += "" if window is None else f" of {window.size_ms} ms every {window.advance_ms} ms"
+            text += "" if window is None else f" of {_spelled(window)}"
     return text
+
+
+def _spelled(window: object) -> str:
+    """What of a window its rows rest on."""
+    match window:
+        case TimeWindow(size_ms=size, advance_ms=advance):
+            return f"{size} ms every {advance} ms"
+        case SlidingWindow(difference_ms=difference):
+            return f"{difference} ms, sliding"
+        case _:
+            return "spans that the records tell"
 
 
 def _digest(fingerprints: Mapping[str, str]) -> str:
@@ -229,7 +241,7 @@ def _changelogs(topology: Topology, subs: Iterable[SubTopology]) -> Iterable[New
 
 
 def _changelog_config(spec: StoreSpec) -> dict[str, str]:
-    if spec.kind != "window":
+    if not spec.segmented:
         return {"cleanup.policy": "compact"}
     # Retention would count the timestamps of the records, and old data would be gone at once: so it counts arrival.
     return {

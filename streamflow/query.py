@@ -36,6 +36,8 @@ Row = tuple[bytes, int, bytes, int]
 """Key bytes, partition, value bytes, timestamp in milliseconds (0 where the store keeps none)."""
 WindowRow = tuple[int, bytes, int]
 """Start of the window in milliseconds, value bytes, timestamp."""
+SessionRow = tuple[int, int, bytes, int]
+"""Start and end of the session in milliseconds, value bytes, timestamp."""
 
 
 class Unavailable(StreamflowError):
@@ -274,6 +276,17 @@ class Local:
                 since = rows[-1][0] + 1
                 await asyncio.sleep(0)
         return oldest(found, limit)
+
+    async def sessions(
+        self, site: Site, partitions: Sequence[int], key: bytes, first: int, last: int, limit: int
+    ) -> list[SessionRow]:
+        """The sessions of a key that reach into ``first`` to ``last``, oldest first, ``limit`` of them."""
+        found: list[SessionRow] = []
+        for partition in partitions:
+            with _readable(site):
+                rows = self.view(site, partition).find(key, first, last, with_timestamps=True)
+                found.extend((start, end, *pair) for (_, start, end), pair in islice(rows, limit))
+        return sorted(found)[:limit]
 
     def _fetch(self, site: Site, partition: int, key: bytes, first: int, last: int) -> Iterator[WindowRow]:
         view = self.view(site, partition)

@@ -408,7 +408,12 @@ class OutputTopic(Generic[K, V]):
 class Partitioned:
     """A store that lies in several partitions: keys are asked where they lie, scans go over all of them in key order."""
 
-    _KEYED = frozenset({"get", "put", "delete", "put_if_absent", "get_with_timestamp", "fetch", "get_pair", "put_pair"})
+    _KEYED = frozenset(
+        {
+            "get", "put", "delete", "put_if_absent", "get_with_timestamp", "fetch", "get_pair", "put_pair",
+            "find", "fetch_session", "remove",
+        }
+    )  # fmt: skip
 
     def __init__(self, handles: Mapping[int, Any], spec: StoreSpec, partitions: int) -> None:
         self.name = spec.name
@@ -425,7 +430,8 @@ class Partitioned:
         of_one = getattr(next(iter(self._handles.values())), word)
 
         def keyed(key: Any, *args: Any, **options: Any) -> Any:
-            return getattr(self._holder(key), word)(key, *args, **options)
+            session = self._spec.kind == "session" and word in ("put", "remove")
+            return getattr(self._holder(key.key if session else key), word)(key, *args, **options)
 
         def everywhere(*args: Any, **options: Any) -> Any:
             found = [getattr(handle, word)(*args, **options) for handle in self._handles.values()]
@@ -447,11 +453,16 @@ class Partitioned:
     def _holds(self, handle: Any, key: Any) -> bool:
         if self._spec.kind == "window":
             return any(True for _ in handle.fetch(key, None, None))
+        if self._spec.kind == "session":
+            return any(True for _ in handle.fetch(key))
         return handle.get(key) is not None
 
-    def _place(self, row: tuple[Any, ...]) -> tuple[bytes, int]:
-        key, start = (row[0].key, row[0].start) if self._spec.kind == "window" else (row[0], 0)
-        return self._spec.key.serialize(key) or b"", start
+    def _place(self, row: tuple[Any, ...]) -> tuple[bytes, int, int]:
+        if self._spec.kind == "key_value":
+            return self._spec.key.serialize(row[0]) or b"", 0, 0
+        key, start, end = row[0]
+        first, second = (end, start) if self._spec.kind == "session" else (start, end)
+        return self._spec.key.serialize(key) or b"", first, second
 
 
 def _placed(key: bytes, serde: Serde[Any], partitions: int) -> int:

@@ -31,14 +31,15 @@ def command(store: str, key: str, http: str, from_: int | None, to: int | None) 
     kinds = {each["name"]: each["kind"] for each in _asked(url, "/stores")["stores"]}
     if store not in kinds:
         raise StreamflowError(f"there is no store {store!r}; known are {', '.join(sorted(kinds)) or 'none'}")
-    windowed = kinds[store] == "window"
+    word = {"window": "windows", "session": "sessions"}.get(kinds[store], "keys")
+    windowed = word != "keys"
     if not windowed and (from_ is not None or to is not None):
         raise click.UsageError(f"--from and --to are for windowed stores; {store!r} is none")
     bounds = {name: str(value) for name, value in (("from", from_), ("to", to)) if value is not None}
-    path = f"/stores/{quote(store, safe='')}/{'windows' if windowed else 'keys'}/{quote(key, safe='')}"
+    path = f"/stores/{quote(store, safe='')}/{word}/{quote(key, safe='')}"
     answer = _asked(url, path + (f"?{urlencode(bounds)}" if bounds else ""))
     if windowed and not answer:
-        raise StreamflowError(f"store {store!r} has no windows of key {key!r}")
+        raise StreamflowError(f"store {store!r} has no {word} of key {key!r}")
     for row in answer if windowed else [answer]:
         click.echo(msgspec.json.encode(row).decode())
 

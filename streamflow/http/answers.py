@@ -21,6 +21,7 @@ from streamflow.query import (
     Local,
     Owners,
     Row,
+    SessionRow,
     Site,
     Span,
     Unavailable,
@@ -55,6 +56,7 @@ class Answers:
             "key": self._key,
             "keys": self._keys,
             "windows": self._windows,
+            "sessions": self._sessions,
             "topology": self._topology_as,
             "tasks": self._tasks,
             "live": self._live,
@@ -82,8 +84,8 @@ class Answers:
             known = ", ".join(sorted(self._sites)) or "none"
             raise UnknownStore(f"no store is called {name[:100]!r}; known are: {known}")
         if site.spec.kind != kind:
-            path = "windows/{key}" if site.spec.kind == "window" else "keys/{key}"
-            raise WrongQuestion(f"{name!r} is a {site.spec.kind} store; ask /stores/{name}/{path}")
+            path = {"window": "windows", "session": "sessions"}.get(site.spec.kind, "keys")
+            raise WrongQuestion(f"{name!r} is a {site.spec.kind} store; ask /stores/{name}/{path}/{{key}}")
         return site
 
     async def _stores(self, asked: Asked, request: web.BaseRequest) -> web.Response:
@@ -136,6 +138,21 @@ class Answers:
             return _JSON.encode(await _shown(_window, site.spec, oldest(rows, limit)))
 
         return Question(site, site.holding(key), local, WindowRow, render)
+
+    async def _sessions(self, asked: Asked, request: web.BaseRequest) -> Question:
+        site, given = self._site(asked, "session"), asked.parameters
+        key = key_bytes(site.spec.key, asked.path["key"])
+        first, last, limit = given["from"], given["to"], given["limit"]
+        if first > last:
+            raise WrongQuestion(f"from is {first} and to is {last}; from must not be behind to")
+
+        async def local(partitions: Sequence[int]) -> list[SessionRow]:
+            return await self._local.sessions(site, partitions, key, first, last, limit)
+
+        async def render(rows: list[SessionRow]) -> bytes:
+            return _JSON.encode(await _shown(_session, site.spec, sorted(rows)[:limit]))
+
+        return Question(site, site.holding(key), local, SessionRow, render)
 
     # --- the worker
 
@@ -216,8 +233,13 @@ def _entry(spec: StoreSpec, row: Row) -> dict[str, Any]:
 
 def _window(spec: StoreSpec, row: WindowRow) -> dict[str, Any]:
     start, value, timestamp = row
-    times = {"start": start, "end": start + spec.window_ms}
+    times = {"start": start, "end": spec.end(start)}
     return {**times, **shown_value(spec.value, value), **_time(spec, timestamp)}
+
+
+def _session(spec: StoreSpec, row: SessionRow) -> dict[str, Any]:
+    start, end, value, timestamp = row
+    return {"start": start, "end": end, **shown_value(spec.value, value), **_time(spec, timestamp)}
 
 
 def _time(spec: StoreSpec, timestamp: int) -> dict[str, int | None]:

@@ -149,6 +149,20 @@ ROUTES: tuple[Route, ...] = (
         answers=(400, 404, 503),
     ),
     Route(
+        "sessions",
+        "/stores/{store}/sessions/{key}",
+        "the sessions of a key that reach into the time asked for, oldest first",
+        _list(WINDOW),
+        (
+            Parameter("from", "integer", "sessions that end at this time or later", default=0, least=0, most=LATEST),
+            Parameter(
+                "to", "integer", "sessions that start at this time or earlier", default=LATEST, least=0, most=LATEST
+            ),
+            Parameter("limit", "integer", "sessions at most", default=1000, least=1, most=MOST),
+        ),
+        answers=(400, 404, 503),
+    ),
+    Route(
         "topology",
         "/topology",
         "the topology: JSON, Kafka Streams' text, a Mermaid graph or a picture",

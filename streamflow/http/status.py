@@ -15,7 +15,7 @@ from streamflow.runtime.worker import Worker
 
 def store(site: Site) -> dict[str, Any]:
     """One store as `/stores` lists it."""
-    spec, windowed = site.spec, site.spec.kind == "window"
+    spec = site.spec
     return {
         "name": spec.name,
         "kind": spec.kind,
@@ -25,8 +25,8 @@ def store(site: Site) -> dict[str, Any]:
         "subtopology": site.sub.name,
         "base": spec.base,
         "changelog": site.sub.changelogs.get(spec.name),
-        "window_ms": spec.window_ms if windowed else None,
-        "retention_ms": spec.retention_ms if windowed else None,
+        "window_ms": spec.window_ms if spec.kind == "window" else None,
+        "retention_ms": spec.retention_ms if spec.segmented else None,
     }
 
 

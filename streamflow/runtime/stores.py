@@ -93,7 +93,7 @@ def _laid_otherwise(base: Base, spec: StoreSpec) -> str | None:
 
     The changelog knows nothing of that, so such a store is restored, not refused.
     """
-    record = base.meta() if spec.kind == "window" else None
+    record = base.meta() if spec.segmented else None
     laid = decode(record).segment_ms if record is not None else 0
     if laid in (0, segment_length(spec.retention_ms)):
         return None

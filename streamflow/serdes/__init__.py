@@ -11,8 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from streamflow.serdes.base import Serde, Typed, for_topic, shown, unreadable, unwritable
-from streamflow.serdes.compound import change_serde, presence, windowed_by_size
-from streamflow.serdes.resolve import serde_of, windowed
+from streamflow.serdes.compound import (
+    change_serde,
+    presence,
+    session_windowed_key,
+    windowed_by_end,
+    windowed_by_size,
+)
+from streamflow.serdes.resolve import serde_of, session_windowed, windowed
 from streamflow.serdes.scalars import float64, int32, int64, nothing, raw, string, uuid
 from streamflow.serdes.structured import is_immutable, json, msgpack, type_name
 
@@ -42,6 +48,8 @@ __all__ = [
     "protobuf",
     "raw",
     "serde_of",
+    "session_windowed",
+    "session_windowed_key",
     "shown",
     "string",
     "type_name",
@@ -49,6 +57,7 @@ __all__ = [
     "unwritable",
     "uuid",
     "windowed",
+    "windowed_by_end",
     "windowed_by_size",
 ]
 

@@ -1,6 +1,7 @@
 """Serdes made of others: windowed keys, table changes, and "there was a value".
 
     windowed key    key || start (8 bytes, big endian); the size of the window is not in the bytes
+    session key     key || end || start
     table change    new || 01          a row appeared
                     old || 00          a row went
                     varint(len new) || new || old || 02
@@ -13,6 +14,8 @@ Source: Kafka Streams' windowed serdes and its repartition topics of grouped tab
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from streamflow.clock import Duration, milliseconds
@@ -21,6 +24,7 @@ from streamflow.record import Change, Windowed
 from streamflow.serdes.base import Serde, unreadable, unwritable, wrapped
 
 _START = struct.Struct(">q")
+_TIMES = struct.Struct(">qq")
 
 
 def windowed_by_size(inner: Serde[Any], size_ms: int | None) -> Serde[Windowed[Any]]:
@@ -57,6 +61,53 @@ def windowed_by_size(inner: Serde[Any], size_ms: int | None) -> Serde[Windowed[A
 
     made = Serde(serialize, deserialize, name, inner.immutable, placed_by=slice(None, -8), null_safe=True)
     return wrapped(lambda inner: windowed_by_size(inner, size_ms), inner, made)
+
+
+def windowed_by_end(inner: Serde[Any], end_of: Callable[[int], int]) -> Serde[Windowed[Any]]:
+    """The same bytes for windows that differ in length: ``end_of(start)`` tells where one ends."""
+    made = windowed_by_size(inner, 0)
+    read = made.deserialize
+
+    def deserialize(data: bytes | None) -> Any:
+        found: Any = read(data)
+        return None if found is None else Windowed(found.key, found.start, end_of(found.start))
+
+    made = replace(made, deserialize=deserialize)
+    return wrapped(lambda inner: windowed_by_end(inner, end_of), inner, made)
+
+
+def session_windowed_key(inner: Serde[Any]) -> Serde[Windowed[Any]]:
+    """Keys of sessions: both times are in the bytes.
+
+    >>> from streamflow.serdes.scalars import string
+    >>> session_windowed_key(string).deserialize(b"a" + bytes(7) + b"\\x02" + bytes(7) + b"\\x01")
+    Windowed(key='a', start=1, end=2)
+    """
+    write, read = inner.serialize, inner.deserialize
+    name = f"session({inner.name})"
+
+    def serialize(value: Any) -> bytes | None:
+        if value is None:
+            return None
+        try:
+            key = write(value.key)
+            times = _TIMES.pack(value.end, value.start)
+        except (AttributeError, struct.error):
+            raise unwritable(name, value, "the key of a session is Windowed(key, start, end)") from None
+        if key is None:
+            raise unwritable(name, value, "its key is None")
+        return key + times
+
+    def deserialize(data: bytes | None) -> Any:
+        if data is None:
+            return None
+        if len(data) < 16:
+            raise unreadable(name, data, "shorter than the 16 bytes of a session's end and start")
+        end, start = _TIMES.unpack_from(data, len(data) - 16)
+        return Windowed(read(data[:-16]), start, end)
+
+    made = Serde(serialize, deserialize, name, inner.immutable, placed_by=slice(None, -16), null_safe=True)
+    return wrapped(session_windowed_key, inner, made)
 
 
 def window_size(size: Duration | None) -> int | None:

@@ -12,7 +12,7 @@ from streamflow.errors import TopologyError
 from streamflow.record import Windowed
 from streamflow.serdes import scalars
 from streamflow.serdes.base import Serde, shown
-from streamflow.serdes.compound import window_size, windowed_by_size
+from streamflow.serdes.compound import session_windowed_key, window_size, windowed_by_size
 from streamflow.serdes.structured import json
 
 _SCALARS: dict[Any, Serde[Any]] = {
@@ -56,6 +56,15 @@ def windowed(of: Any, size: Duration) -> Serde[Windowed[Any]]:
     Windowed(key='a', start=0, end=60000)
     """
     return windowed_by_size(serde_of(of), window_size(size))
+
+
+def session_windowed(of: Any) -> Serde[Windowed[Any]]:
+    """Keys of sessions, as an aggregation by sessions writes them.
+
+    >>> session_windowed(str).deserialize(b"a" + bytes(16))
+    Windowed(key='a', start=0, end=0)
+    """
+    return session_windowed_key(serde_of(of))
 
 
 def _without_none(kind: Any) -> Any:

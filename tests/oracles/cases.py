@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from streamflow import App, KStream, KTable, Windowed, hopping, serdes, tumbling
+from streamflow import App, KStream, KTable, Windowed, hopping, serdes, session, sliding, tumbling
 from tests.oracles import stream_joins
 from tests.oracles.otherwise import Otherwise
 
@@ -85,6 +85,10 @@ def _window(window: dict[str, Any]) -> Any:
         return tumbling(f"{window['size_ms']}ms", grace=grace)
     if window["type"] == "hopping":
         return hopping(f"{window['size_ms']}ms", f"{window['advance_ms']}ms", grace=grace)
+    if window["type"] == "session":
+        return session(f"{window['gap_ms']}ms", grace=grace)
+    if window["type"] == "sliding":
+        return sliding(f"{window['time_difference_ms']}ms", grace=grace)
     raise Later(f"{window['type']} windows")
 
 
@@ -105,9 +109,11 @@ def _windowed_aggregate(app: App, topology: dict[str, Any]) -> None:
         case "count":
             table = windowed.count(**how)
         case "reduce_concat":
-            table = windowed.reduce(_concat, **how)
+            separator = topology.get("agg_sep", "+")
+            table = windowed.reduce(lambda total, value: f"{total}{separator}{value}", **how)
         case "concat":
-            table = windowed.aggregate(lambda: start, _concat, value=str, **how)
+            merge = {"merge": _concat} if topology["window"]["type"] == "session" else {}
+            table = windowed.aggregate(lambda: start, _concat, value=str, **merge, **how)
         case other:
             raise Later(other)
     table.to_stream().to("output")

@@ -145,3 +145,14 @@ def window(base: Base, serdes: Serdes) -> Callable[..., Store]:
         return Store(StoreSpec("counts", "window", **said), over or base, undo=undo)
 
     return make
+
+
+@pytest.fixture
+def session(base: Base, serdes: Serdes) -> Callable[..., Store]:
+    """A session store over each base, sessions kept for 30 ms unless the fields of its spec say otherwise."""
+
+    def make(*, undo: list[Any] | None = None, over: Base | None = None, **spec: Any) -> Store:
+        said: dict[str, Any] = {"key": serdes.text, "value": serdes.text, "retention_ms": 30, **spec}
+        return Store(StoreSpec("visits", "session", **said), over or base, undo=undo)
+
+    return make

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from streamflow.record import Windowed
 from streamflow.state.meta import Meta
 from streamflow.state.store import Store
 
@@ -82,6 +83,34 @@ def test_a_window_store_answers_as_kafka_streams_does(
         answer = words[word](*arguments)
         if wanted:
             assert _plain(answer) == wanted[0], (case["id"], number, word, arguments)
+        _pause(store, pace, number, meta)
+
+
+@pytest.mark.parametrize("pace", PACE)
+@pytest.mark.parametrize("case", _cases("session"))
+def test_a_session_store_answers_as_kafka_streams_does(
+    case: Any, pace: str, session: Callable[..., Store], meta: Callable[..., Meta]
+) -> None:
+    store = session(retention_ms=case["retention_ms"])
+    handle: Any = store.handle(key_raw=False, value_raw=False)
+    words: dict[str, Callable[..., Any]] = {
+        "put": lambda key, start, end, value: handle.put(Windowed(key, start, end), value) and None,
+        "find": handle.find,
+        "find_range": handle.find_range,
+        "fetch": handle.fetch,
+        "fetch_session": handle.fetch_session,
+    }
+    for number, ((word, *arguments), *wanted) in enumerate(case["steps"]):
+        answer = words[word](*arguments)
+        if wanted:
+            assert _plain(answer) == wanted[0], (case["id"], number, word, arguments)
+        if word == "find":
+            key, earliest_end, latest_start = arguments
+            around = [
+                [[key, start, end], value]
+                for start, end, value, _ in handle.around(key.encode(), earliest_end, latest_start)
+            ]
+            assert around == wanted[0], (case["id"], number, word, arguments)
         _pause(store, pace, number, meta)
 
 
