@@ -91,14 +91,11 @@ class Remembered:
         if first < horizon.floor:
             first = horizon.floor
         low, high = first // length, last // length
-        if low == high:
-            return _cut(rows.get(key), first, last) if (rows := stretches.get(low)) else []
-        return [
-            row
-            for at in (range(low, high + 1) if high - low < len(stretches) else sorted(stretches))
-            if (rows := stretches.get(at))
-            for row in _cut(rows.get(key), first, last)
-        ]
+        found: list[Row] = []
+        for at in range(low, high + 1) if high - low < 2 else sorted(stretches):
+            if (rows := stretches.get(at)) and (mine := rows.get(key)):
+                found += _cut(mine, first, last)
+        return found
 
     def add(self, key: bytes, start: int, sequence: int, pair: Pair) -> None:
         """A row was put."""
@@ -172,10 +169,8 @@ class Remembered:
                 yield unpack_start(row, -SEQ), int.from_bytes(row[-SEQ:], "big"), pair
 
 
-def _cut(rows: list[Row] | None, first: int, last: int) -> list[Row]:
+def _cut(rows: list[Row], first: int, last: int) -> list[Row]:
     """Those of a list in the order of their starts that lie in ``first..last``."""
-    if not rows:
-        return []
     if len(rows) <= _FEW:
         return [row for row in rows if first <= row[0] <= last]
     low = bisect_left(rows, first, key=_start)

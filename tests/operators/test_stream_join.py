@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streamflow import App, TopologyError
+from streamflow.plan import plan
 from streamflow.testing import OutputTopic, TopologyTestDriver
 
 Row = tuple[Any, Any, int]
@@ -319,6 +320,12 @@ def test_bad_bounds_are_refused_when_the_graph_is_built(how: Any, message: str) 
     left: Any = app.stream("left", key=str, value=str)
     with pytest.raises(TopologyError, match=message):
         left.join(app.stream("right", key=str, value=str), _pair, value=str, **how)
+
+
+def test_topics_whose_keys_must_meet_need_equal_partition_counts() -> None:
+    join = Joined("join")
+    with pytest.raises(TopologyError, match="left.*right|right.*left"):
+        plan(join.app.topology, "joined", {"left": 3, "right": 4, "out": 1})
 
 
 def test_keys_of_two_types_and_values_of_no_type_are_refused() -> None:
