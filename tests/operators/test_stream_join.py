@@ -324,7 +324,7 @@ def test_bad_bounds_are_refused_when_the_graph_is_built(how: Any, message: str) 
 
 def test_topics_whose_keys_must_meet_need_equal_partition_counts() -> None:
     join = Joined("join")
-    with pytest.raises(TopologyError, match="left.*right|right.*left"):
+    with pytest.raises(TopologyError, match=r"left.*right|right.*left"):
         plan(join.app.topology, "joined", {"left": 3, "right": 4, "out": 1})
 
 
