@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from streamflow import App, hopping, tumbling
+from streamflow import App, hopping, session, sliding, tumbling
 
 
 class Order(msgspec.Struct):
@@ -71,6 +71,22 @@ def hopping_count() -> App:
     return app
 
 
+def sessions() -> App:
+    """Orders per user and visit: a session ends after 30 seconds without an order."""
+    app = App("bench-sessions")
+    grouped = app.stream("orders", key=str, value=Order).group_by_key()
+    grouped.windowed_by(session("30s", grace="1m")).count(name="counts").to_stream().to("out")
+    return app
+
+
+def sliding_count() -> App:
+    """Orders per user in the ten seconds before each order, and behind it."""
+    app = App("bench-sliding")
+    grouped = app.stream("orders", key=str, value=Order).group_by_key()
+    grouped.windowed_by(sliding("10s", grace="1m")).count(name="counts").to_stream().to("out")
+    return app
+
+
 def join() -> App:
     """Each order with its user's row."""
     app = App("bench-join")
@@ -116,4 +132,6 @@ APPS: dict[str, Callable[[], App]] = {
     "join": join,
     "streams": streams_join,
     "hopping": hopping_count,
+    "sessions": sessions,
+    "sliding": sliding_count,
 }

@@ -159,6 +159,8 @@ FIGURES = [
     Figure("engine join", "records/CPU-s", partial(engine, "join", 300_000)),
     Figure("engine streams", "records/CPU-s", partial(engine, "streams", 300_000)),
     Figure("engine hopping", "records/CPU-s", partial(engine, "hopping", 100_000)),
+    Figure("engine sessions", "records/CPU-s", partial(engine, "sessions", 200_000)),
+    Figure("engine sliding", "records/CPU-s", partial(engine, "sliding", 100_000)),
     Figure("keys 100", "records/CPU-s", partial(engine, "count", 300_000, keys=100)),
     Figure("keys 200000", "records/CPU-s", partial(engine, "count", 300_000, keys=200_000)),
     Figure("partitions 1", "records/CPU-s", partial(engine, "count", 300_000, partitions=1)),

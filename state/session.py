@@ -11,10 +11,12 @@ are looked up.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
+from streamflow.errors import StateError
 from streamflow.record import Windowed
 from streamflow.state.forms import Form
 from streamflow.state.horizon import Horizon
@@ -36,14 +38,30 @@ from streamflow.state.spec import StoreSpec
 K = TypeVar("K")
 V = TypeVar("V")
 
-Times = tuple[int, int]
-"""End and start of a session, in milliseconds."""
+Times = tuple[int, int, bytes]
+"""End and start of a session, in milliseconds, and its row."""
 Session = tuple[int, int, Any, int]
 """Start, end, value, timestamp."""
+
+
+class Known:
+    """The sessions of the keys that were asked for last. ``complete``: what is not here is nowhere, for the store was
+    empty and nothing was forgotten since."""
+
+    def __init__(self, complete: bool) -> None:
+        self.sessions: dict[bytes, list[Times]] = {}
+        self.complete = complete
+
+    def forget(self) -> None:
+        """Ask the layers again."""
+        self.sessions.clear()
+        self.complete = False
+
 
 MOST_REMEMBERED = 100_000
 """Keys; each takes about 300 bytes."""
 _TIMES = 2 * START
+_pack_tail = struct.Struct(">bqq").pack
 _ABOVE = b"\xff" * (START + 1)
 _LAST = b"\x80"  # behind the end of a key: above every time, which are no negative numbers
 
@@ -67,7 +85,6 @@ class SessionView(Generic[K, V]):
     ) -> None:
         self.name = spec.name
         self._form = form
-        self._ends = starts
         self._segment_ms = starts.segment_ms
         self._sight = sight
         self._find_row = find
@@ -135,8 +152,13 @@ class SessionView(Generic[K, V]):
         return layers.base.size() + len(layers.sinking) + len(layers.committed)
 
     def _row(self, stem: bytes, start: int, end: int) -> bytes:
-        segment, tail = self._ends[end]
-        return segment + stem + tail + pack_int64(start)
+        # Nearly every session has an end of its own, so nothing is remembered of it.
+        try:
+            return pack_segment(end // self._segment_ms) + stem + _pack_tail(0, end, start)
+        except struct.error:
+            raise StateError(
+                f"store '{self.name}': no session can last from {start!r} to {end!r}; times are milliseconds, 0 or later"
+            ) from None
 
     def _segments(self, earliest_end: int, reverse: bool) -> tuple[int, range]:
         """The first end that can be seen, and the segments from it on."""
@@ -178,7 +200,7 @@ class SessionHandle(SessionView[K, V]):
         layers: Layers,
         undo: Undo | None,
         now: Callable[[], int],
-        known: dict[bytes, list[Times]],
+        known: Known,
     ) -> None:
         in_overlay, below = layers.overlay.get, layers.below_overlay()
 
@@ -217,34 +239,34 @@ class SessionHandle(SessionView[K, V]):
         row = self._row(key.replace(b"\x00", b"\x00\xff"), start, end)
         if undo is not None:
             undo.append((overlay, row, overlay.get(row)))
-            undo.append(lambda: self._known.pop(key, None))
-        known = self._known.get(key)
+            undo.append(lambda: self._forget(key))
+        known = self._of(key)
+        times = (end, start, row)
+        at = bisect_left(known, times)
+        there = at < len(known) and known[at] == times
         if value is None:
             overlay[row] = Tombstone((None, timestamp))
-            if known is not None and (end, start) in known:
-                known.remove((end, start))
+            if there:
+                del known[at]
             return True
         value_in = self._form.value_in
         overlay[row] = (value if value_in is None else value_in(value), timestamp)
-        if known is not None and (end, start) not in known:
-            insort(known, (end, start))
+        if not there:
+            known.insert(at, times)
         return True
 
     def around(self, key: bytes, earliest_end: int, latest_start: int) -> list[Session]:
         """What `find` gives for the bytes of a key, with timestamps; asked once a record."""
-        known = self._known.get(key)
-        if known is None:
-            known = self._learn(key)
+        known = self._of(key)
         floor = self._horizon.floor
         while known and known[0][0] < floor:
             del known[0]
         if not known or known[-1][0] < earliest_end:
             return []
-        stem = key.replace(b"\x00", b"\x00\xff")
         found: list[Session] = []
         value_of = self._form.value_out
-        for end, start in known[bisect_left(known, (earliest_end, -1)) :]:
-            if start <= latest_start and (pair := self._find_row(self._row(stem, start, end))) is not None:
+        for end, start, row in known[bisect_left(known, (earliest_end, -1, b"")) :]:
+            if start <= latest_start and (pair := self._find_row(row)) is not None:
                 value, timestamp = pair
                 found.append((start, end, value if value_of is None else value_of(value), timestamp))
         return found
@@ -264,18 +286,28 @@ class SessionHandle(SessionView[K, V]):
         """Roughly how many rows, expired ones that still lie on disk among them."""
         return super().approximate_size() + len(self._layers.frozen) + len(self._layers.overlay)
 
+    def _of(self, key: bytes) -> list[Times]:
+        """The times of a key's sessions, ascending."""
+        known = self._known.sessions.get(key)
+        if known is None:
+            if len(self._known.sessions) >= MOST_REMEMBERED:
+                self._known.forget()
+            known = [] if self._known.complete else self._learn(key)
+            self._known.sessions[key] = known
+        return known
+
+    def _forget(self, key: bytes) -> None:
+        self._known.sessions.pop(key, None)
+        self._known.complete = False
+
     def _learn(self, key: bytes) -> list[Times]:
-        """The times of a key's sessions, from the layers."""
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()
+        """The same, from the layers."""
         stem = key.replace(b"\x00", b"\x00\xff") + KEY_END
         first, segments = self._segments(0, False)
-        found = [
-            (unpack_start(row, -START), unpack_start(row, 0))
+        return [
+            (unpack_start(row, -START), unpack_start(row, 0), row)
             for at in segments
             for row, _ in self._scan(
                 pack_segment(at) + stem + pack_int64(first), pack_segment(at) + stem + _ABOVE, False
             )
         ]
-        self._known[key] = found
-        return found

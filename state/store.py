@@ -27,7 +27,7 @@ from streamflow.state.keys import Starts, pack_segment, segment_length
 from streamflow.state.keyvalue import KeyValueHandle, KeyValueView
 from streamflow.state.layers import ROW_OVERHEAD, Layers, Undo
 from streamflow.state.meta import Meta, decode, encode
-from streamflow.state.session import SessionHandle, SessionView, Times
+from streamflow.state.session import Known, SessionHandle, SessionView
 from streamflow.state.spec import StoreSpec
 from streamflow.state.window import WindowHandle, WindowView
 
@@ -77,7 +77,7 @@ class Store:
             spec.retention_ms, recorded.observed if recorded else -1, recorded.sequence if recorded else 0
         )
         self._remembered = Remembered(self._layers, self._horizon, self._starts.segment_ms)
-        self._sessions: dict[bytes, list[Times]] = {}
+        self._sessions = Known(recorded is None)
         self._lowest_segment = self._visible_segment()
         self._set_aside = False
         self._restored = False
@@ -201,7 +201,7 @@ class Store:
         self._layers.drop()
         self._horizon.drop()
         self._remembered.forget()
-        self._sessions.clear()
+        self._sessions.forget()
         self._measured = self._overlay_bytes = self._frozen_bytes = 0
         self._set_aside = False
 
@@ -255,7 +255,7 @@ class Store:
         self._sink()
         layers.cache.clear()
         self._remembered.forget()
-        self._sessions.clear()
+        self._sessions.forget()
         told = self._absorb(records)
         self._horizon.restored(told.observed, told.sequence)
         self._restored = True

@@ -22,6 +22,8 @@ OUTPUTS = {
     "tumbling": 5_000,
     "join": 5_000,
     "hopping": 25_000,
+    "sessions": 9_900,  # an update and, but for each user's first order, a tombstone
+    "sliding": 130_291,  # a user's n-th order is in n windows, all within ten seconds
     "streams": 24_368,
 }
 """Of 5,000 orders; amounts run from 1 to 9 in turn, and the even ones pass. ``streams``: 2,500 and as many
