@@ -25,6 +25,7 @@ from streamflow.operators.peek import Peek
 from streamflow.operators.repartition_filter import DropNullKeys
 from streamflow.operators.stream_join import StreamStreamJoin
 from streamflow.operators.table_group import TableSelect
+from streamflow.operators.table_join import TableJoinSide
 from streamflow.operators.table_ops import TableFilter
 from streamflow.serdes import Serde, presence, serde_of
 from streamflow.settings import NamingStyle
@@ -244,7 +245,7 @@ class Builder:
         A regrouped table takes back what a row gave. A filter without a store needs to know whether a row had
         passed, or it sends a tombstone for each that does not; where nobody above keeps rows, it does that.
         """
-        if isinstance(step.meaning, TableSelect):
+        if isinstance(step.meaning, TableSelect) or (isinstance(step.meaning, TableJoinSide) and step.meaning.alone):
             return self._chain(step.parents[0])
         if isinstance(step.meaning, TableFilter) and step.meaning.store is None:
             chain = self._chain(step.name)

@@ -50,6 +50,9 @@ KAFKA_WORDS = {
     "table-filter": "KTABLE-FILTER-",
     "table-filter-not": "KTABLE-FILTER-",
     "table-map-values": "KTABLE-MAPVALUES-",
+    "table-join": "KTABLE-MERGE-",
+    "table-join-this": "KTABLE-JOINTHIS-",
+    "table-join-other": "KTABLE-JOINOTHER-",
     "to-stream": "KTABLE-TOSTREAM-",
     "table-group-by": "KTABLE-SELECT-",
     "table-count": "KTABLE-AGGREGATE-",
@@ -79,7 +82,16 @@ class JoinNames:
     around: tuple[Around, Around]
 
 
-_STEP_FIRST = {"to-table", "table-filter", "table-filter-not", "table-map-values"}
+@dataclass(frozen=True)
+class TableJoinNames:
+    """The names of a join of two tables: where they meet, each side's step (the left one's first), and the store."""
+
+    step: str
+    sides: tuple[str, str]
+    store: str
+
+
+_STEP_FIRST = {"to-table", "table-join", "table-filter", "table-filter-not", "table-map-values"}
 """Words whose store is named after their step, and not before it; Kafka Streams counts only that of ``to-table``."""
 
 
@@ -117,6 +129,10 @@ class Naming(Protocol):
         rekeyed: tuple[bool, bool],
     ) -> JoinNames:  # fmt: skip
         """A join of two streams, ``parents``; those ``rekeyed`` are sent through a repartition topic first."""
+        ...
+
+    def tables(self, word: str, anchor: str, name: str | None, store: str | None) -> TableJoinNames:
+        """A join of two tables."""
         ...
 
     def branch(self, split: str, branch: str) -> str:
@@ -170,6 +186,10 @@ class Stable:
             topics,
             (_around(topics[0]), _around(topics[1])),
         )
+
+    def tables(self, word: str, anchor: str, name: str | None, store: str | None) -> TableJoinNames:
+        step, kept = self.stateful(word, anchor, name, store)
+        return TableJoinNames(step, (f"{step}-left", f"{step}-right"), kept)
 
     def branch(self, split: str, branch: str) -> str:
         return legal(f"{split}{branch}" if split.endswith("-") else f"{split}-{branch}")
@@ -254,6 +274,12 @@ class KafkaStreams:
             shared = "outer-shared-join" if outer_this else "left-shared-join"
             stores = [f"{legal(kept)}-{end}-store" for end in (parts[2][0], parts[3][0], shared)]
         return JoinNames(merge, (one, two), (this, other), (stores[0], stores[1]), stores[2], topics, (left, right))
+
+    def tables(self, word: str, anchor: str, name: str | None, store: str | None) -> TableJoinNames:
+        step, kept = self.stateful("table-join", anchor, name, store)
+        this = self.step("table-join-this", anchor, None if name is None else f"{name}-join-this")
+        other = self.step("table-join-other", anchor, None if name is None else f"{name}-join-other")
+        return TableJoinNames(step, (this, other), kept)
 
     def branch(self, split: str, branch: str) -> str:
         self._number()

@@ -8,7 +8,7 @@ it is regrouped. Until then changes just pass through it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from streamflow.builder import Builder, Known
 from streamflow.functions import arity
@@ -17,6 +17,7 @@ from streamflow.operators.table_group import TableSelect
 from streamflow.operators.table_ops import TableFilter, TableMapValues, ToStream
 from streamflow.serdes import Typed
 from streamflow.serdes.hints import pair, result, told
+from streamflow.table_joins import TableJoinWords
 
 if TYPE_CHECKING:
     from streamflow.grouped import KGroupedTable
@@ -28,7 +29,7 @@ K2 = TypeVar("K2")
 V2 = TypeVar("V2")
 
 
-class KTable(Generic[K, V]):
+class KTable(TableJoinWords[K, V]):
     """Rows with keys of type ``K`` and values of type ``V``; made by `App.table`, by an aggregation or ``to_table``."""
 
     def __init__(self, builder: Builder, step: str, key: Known, value: Known, anchor: str) -> None:

@@ -27,6 +27,7 @@ LAYERS: list[tuple[str, set[str]]] = [
             "stateless",
             "joins",
             "table",
+            "table_joins",
             "grouped",
             "totals",
             "windowed",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from streamflow import App, KStream, KTable, Windowed, hopping, serdes, session, sliding, tumbling
-from tests.oracles import stream_joins
+from tests.oracles import stream_joins, table_joins
 from tests.oracles.otherwise import Otherwise
 
 SHARED = Path(os.environ.get("STREAMFLOW_SHARED", Path(__file__).parents[3] / "shared"))
@@ -32,12 +32,15 @@ def all_cases() -> Iterator[dict[str, Any]]:
                 yield {**case, "file": file.stem}
 
 
+_VERSIONED = ("table_versioned_history_ms", "left_versioned_history_ms", "right_versioned_history_ms")
+
+
 def build(case: dict[str, Any]) -> App:
     """The case's topology as an application. Raises `Later` for what cannot be declared yet."""
     topology = case["topology"]
     if topology.get("suppress"):
         raise Later("suppress")
-    if topology.get("table_versioned_history_ms"):
+    if any(word in topology for word in _VERSIONED):
         raise Later("versioned tables")
     if topology.get("legacy_eager_api"):
         raise Later("windows of the legacy API, which Kafka Streams 4.0 removed")
@@ -170,6 +173,7 @@ BUILDERS: dict[str, Build] = {
     "windowed_aggregate": _windowed_aggregate,
     "stream_table_join": _stream_table_join,
     "stream_stream_join": stream_joins.build,
+    "table_table_join": table_joins.build,
     "explicit_repartition": _explicit_repartition,
     "table_source": _table_source,
     "table_group_aggregate": _table_group_aggregate,
