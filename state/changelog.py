@@ -70,8 +70,8 @@ def window_records(rows: Mapping[bytes, Pair], row_of: Callable[[Pair], bytes | 
 
 
 class Absorbed(NamedTuple):
-    """What records told: how many were rows, the last meta record, and of windows the greatest start (-1: none)
-    and the sequence number after the last."""
+    """What records told: how many were rows, the last meta record, and the greatest start of windows or timestamp of
+    others (-1: none), and the sequence number after the last."""
 
     rows: int
     meta: bytes | None = None
@@ -83,7 +83,7 @@ def absorb_key_value(
     records: Iterable[Any], rows: Layer[Pair | bytes | None], *, timestamped: bool, own: bool
 ) -> Absorbed:
     """Records into rows, the last of each key. ``own`` is False for a topic of the user's: no key is reserved there."""
-    count = 0
+    count, observed = 0, -1
     meta: bytes | None = None
     for record in records:
         key = record.key
@@ -95,10 +95,12 @@ def absorb_key_value(
                 key = unescape(key)
         elif key is None:
             continue
-        value = record.value
-        rows[key] = pack_int64(record.timestamp) + value if timestamped and value is not None else value
+        value, timestamp = record.value, record.timestamp
+        if timestamp > observed:
+            observed = timestamp
+        rows[key] = pack_int64(timestamp) + value if timestamped and value is not None else value
         count += 1
-    return Absorbed(count, meta)
+    return Absorbed(count, meta, observed)
 
 
 def absorb_window(

@@ -13,7 +13,7 @@ committed layer and the base, taken together; the task reads all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 
@@ -47,6 +47,10 @@ class Base(Protocol):
 
     def size(self) -> int:
         """Roughly how many rows it holds."""
+        ...
+
+    def figures(self) -> Mapping[str, int]:
+        """What a disk has to say of itself by the names of `streamflow.metrics`, bytes or 0 and 1; nothing in memory."""
         ...
 
     def close(self) -> None:

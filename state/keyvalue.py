@@ -99,7 +99,9 @@ class KeyValueView(Generic[K, V]):
 
     def _need_timestamps(self) -> None:
         if not self._timestamped:
-            raise StateError(f"store '{self.name}' keeps no timestamps; declare it with timestamps or use get()")
+            raise StateError(
+                f"store '{self.name}' keeps no timestamps, which stores of tables and aggregates do; put the time into the value"
+            )
 
 
 class KeyValueHandle(KeyValueView[K, V]):

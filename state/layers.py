@@ -52,15 +52,15 @@ Undo = list[Any]
 """What one record changed: ``(layer, key, pair before or None)``, or a function that takes it back."""
 
 
-def rollback(undo: Undo) -> None:
-    """Take back everything noted in ``undo``, newest first, and empty it.
+def rollback(undo: Undo, to: int = 0) -> None:
+    """Take back everything noted in ``undo`` but its first ``to`` notes, newest first, and forget these notes.
 
     >>> layer, undo = Layer(), []
     >>> undo.append((layer, b"a", None)); layer[b"a"] = (1, 0)
     >>> rollback(undo); layer, undo
     ({}, [])
     """
-    while undo:
+    while len(undo) > to:
         note = undo.pop()
         if callable(note):
             note()

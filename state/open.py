@@ -7,10 +7,13 @@ unless nothing was appended since: tombstones may have been compacted away, and
 deleted rows would come back. Whether its commit id is in the log is the
 runtime's question.
 
+A store that another topic kept is no damage but a changed script: that is refused, and nothing touched.
+
 A full disk, missing permissions or a directory that this process holds already
 are never a reason to rebuild: they raise. A directory held by *another* process
 (a frozen former owner) is left alone and a fresh one is made beside it, named
-``<store>~1``; it takes the place of the first once that one's lock is free.
+``<store>~1``; it takes the place of the first once that one's lock is free. Who opens a store must be the only one who
+does (`locks.alone`), or must not touch what lies there.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from streamflow.errors import StateError, StoreCorrupt
+from streamflow.errors import StateError, StoreCorrupt, StoreLocked, StreamflowError
 from streamflow.state.budget import Budget
 from streamflow.state.contract import Base
 from streamflow.state.locks import held_elsewhere, held_here
 from streamflow.state.memory import MemoryBase
 from streamflow.state.meta import FORMAT, Meta, decode, encode
+
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,16 @@ class Expectation:
 
 
 def open_base(
-    kind: Literal["rocksdb", "memory"], path: str | Path, expect: Expectation, budget: Budget | None = None
+    kind: Literal["rocksdb", "memory"],
+    path: str | Path,
+    expect: Expectation,
+    budget: Budget | None = None,
+    *,
+    alone: bool = True,
 ) -> tuple[Base, str | None]:
     """The base in the directory ``path``, and why an earlier one was not believed (None: it was, or there was none).
 
+    Not ``alone``: somebody else may be about to open, move or remove what lies there, so it gets a directory of its own.
     Raises `StoreStalled` for a full disk, `StateError` for what else the machine does (permissions, open here).
     """
     if kind == "memory":
@@ -61,10 +72,17 @@ def open_base(
         _begin(memory, expect)
         return memory, None
     budget = budget or Budget()
-    path = _settle(Path(os.path.abspath(path)), budget)
-    if expect.changelog is None:
-        _remove(path)
-    return _open(path, expect, budget)
+    path = Path(os.path.abspath(path))
+    for attempt in range(TRIES):
+        place = _settle(path, budget) if alone else _new_beside(path)
+        try:
+            if expect.changelog is None:
+                _remove(place)
+            return _open(place, expect, budget)
+        except StoreLocked:  # somebody was quicker; its lock shows now
+            if attempt == TRIES - 1 or held_here(place):
+                raise
+    raise AssertionError("one of them returns or raises")
 
 
 def directory(state_dir: str | Path, app_id: str, task: str, store: str) -> Path:
@@ -161,6 +179,15 @@ def _checked(base: Base, expect: Expectation) -> str | None:
         return str(error)
     except StateError as error:
         return f"the store in {base.path}: {error} (format {FORMAT} is expected)"
+    own = (meta.app_id, meta.store, meta.partition) == (expect.app_id, expect.store, expect.partition)
+    if own and (kept_by := meta.changelog) and expect.changelog not in (None, kept_by):
+        # No damage: the script changed. What another topic keeps, this one may never have had.
+        base.close()
+        raise StreamflowError(
+            f"store {meta.store!r} was kept by topic {kept_by!r}, and the script now keeps it by {expect.changelog!r} (was "
+            f"optimize= changed?), which need not have its rows; leave that as it was, give the step another name= to begin "
+            "it anew beside the old one, or run `streamflow reset` to lose what was kept"
+        )
     found = disbelief(meta, expect)
     return None if found is None else f"the store in {base.path} cannot be used: {found}"
 
@@ -187,7 +214,7 @@ def _settle(path: Path, budget: Budget) -> Path:
     beside = _beside(path, "~")
     if held_elsewhere(path):
         free = [other for other in beside if not held_elsewhere(other)]
-        return free[-1] if free else path.with_name(f"{path.name}~{_number(beside[-1]) + 1 if beside else 1}")
+        return free[-1] if free else _new_beside(path)
     if not beside or held_here(path):
         return path
     for other in beside:
@@ -199,6 +226,11 @@ def _settle(path: Path, budget: Budget) -> Path:
         else:
             _remove(other)
     return path
+
+
+def _new_beside(path: Path) -> Path:
+    beside = _beside(path, "~")
+    return path.with_name(f"{path.name}~{_number(beside[-1]) + 1 if beside else 1}")
 
 
 def _position(path: Path, budget: Budget) -> int:
@@ -235,5 +267,8 @@ def _remove(path: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        if path.exists():  # somebody else removes it as well
+            _remove(path)
     except OSError as error:
         raise StateError(f"{path} cannot be removed ({error.strerror}); check state_dir") from error

@@ -62,7 +62,6 @@ MOST_REMEMBERED = 100_000
 """Keys; each takes about 300 bytes."""
 _TIMES = 2 * START
 _pack_tail = struct.Struct(">bqq").pack
-_ABOVE = b"\xff" * (START + 1)
 _LAST = b"\x80"  # behind the end of a key: above every time, which are no negative numbers
 
 
@@ -100,9 +99,7 @@ class SessionView(Generic[K, V]):
         rows = (
             row
             for at in segments
-            for row in self._scan(
-                pack_segment(at) + stem + pack_int64(first), pack_segment(at) + stem + _ABOVE, reverse
-            )
+            for row in self._scan(pack_segment(at) + stem + pack_int64(first), pack_segment(at) + stem + _LAST, reverse)
         )
         return self._sessions(rows, first, latest_start, with_timestamps)
 
@@ -308,6 +305,6 @@ class SessionHandle(SessionView[K, V]):
             (unpack_start(row, -START), unpack_start(row, 0), row)
             for at in segments
             for row, _ in self._scan(
-                pack_segment(at) + stem + pack_int64(first), pack_segment(at) + stem + _ABOVE, False
+                pack_segment(at) + stem + pack_int64(first), pack_segment(at) + stem + _LAST, False
             )
         ]

@@ -14,15 +14,15 @@ class StoreSpec:
     """One store of a topology.
 
     ``timestamped`` stores keep the record's timestamp beside the value (8 bytes big endian in front of it).
-    Window stores need ``retention_ms`` and ``window_ms``, session stores the former; ``duplicates`` keeps several values
-    per key and start.
+    Window stores need ``retention_ms`` and ``window_ms``, session and versioned stores the former; ``duplicates``
+    keeps several values per key and start.
     ``source_topic`` is the topic that serves as changelog instead of one of the store's own (table sources,
     under optimisation). ``logged=False`` has no changelog: its content ends with the task. ``end_of(start)`` tells where
-    windows end that differ in length.
+    windows end that differ in length. ``ttl_ms`` and ``max_entries`` are of key-value stores that forget (0: they do not).
     """
 
     name: str
-    kind: Literal["key_value", "window", "session"]
+    kind: Literal["key_value", "window", "session", "versioned"]
     key: Serde[Any]
     value: Serde[Any]
     base: Literal["rocksdb", "memory"] = "rocksdb"
@@ -33,6 +33,8 @@ class StoreSpec:
     duplicates: bool = False
     source_topic: str | None = None
     end_of: Callable[[int], int] | None = None
+    ttl_ms: int = 0
+    max_entries: int = 0
 
     def end(self, start: int) -> int:
         """Where the window ends that begins at ``start``."""
@@ -41,7 +43,7 @@ class StoreSpec:
     @property
     def segmented(self) -> bool:
         """Its rows lie by segments of time, which expire as a whole."""
-        return self.kind != "key_value"
+        return self.kind in ("window", "session")
 
     @property
     def tail(self) -> int:

@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 
 from streamflow.errors import LogCorrupt, SerdeError, StateError
-from streamflow.state import changelog
+from streamflow.state import changelog, expiring
 from streamflow.state.changelog import Absorbed, RawRecord
 from streamflow.state.contract import Base
 from streamflow.state.duplicates import DuplicatesHandle, Remembered
+from streamflow.state.expiring import BoundedHandle, ExpiringHandle
 from streamflow.state.forms import Form, form_of, row_decoder, row_encoder
 from streamflow.state.horizon import Horizon
 from streamflow.state.keys import Starts, pack_segment, segment_length
@@ -29,6 +30,7 @@ from streamflow.state.layers import ROW_OVERHEAD, Layers, Undo
 from streamflow.state.meta import Meta, decode, encode
 from streamflow.state.session import Known, SessionHandle, SessionView
 from streamflow.state.spec import StoreSpec
+from streamflow.state.versioned import VersionedHandle, VersionedView, view_of
 from streamflow.state.window import WindowHandle, WindowView
 
 BATCH_ROWS = 5_000
@@ -61,7 +63,7 @@ class Store:
     def __init__(
         self, spec: StoreSpec, base: Base, *, undo: Undo | None = None, room: Callable[[], int] = lambda: 16 << 20
     ) -> None:
-        if spec.segmented and spec.retention_ms <= 0:
+        if spec.kind != "key_value" and spec.retention_ms <= 0:
             raise StateError(f"{spec.kind} store '{spec.name}' has no retention; declare how long rows are kept")
         self.spec = spec
         self._undo = undo
@@ -88,7 +90,7 @@ class Store:
 
     def handle(
         self, *, key_raw: bool, value_raw: bool, now: Callable[[], int] = lambda: 0
-    ) -> KeyValueHandle[Any, Any] | WindowHandle[Any, Any] | SessionHandle[Any, Any]:
+    ) -> KeyValueHandle[Any, Any] | WindowHandle[Any, Any] | SessionHandle[Any, Any] | VersionedHandle[Any, Any]:
         """The store as a step holds it: keys and values as bytes where ``raw``, else as objects.
 
         ``now`` gives the timestamp of a put that brings none: that of the record in hand. The first handle
@@ -100,16 +102,26 @@ class Store:
             if self.spec.kind == "session":
                 return SessionHandle(*how, self._sessions)
             return DuplicatesHandle(*how, self._remembered) if self.spec.duplicates else WindowHandle(*how)
+        if self.spec.kind == "versioned":
+            return VersionedHandle(self.spec, form, self._layers, self._undo, self._horizon)
+        if self.spec.ttl_ms:
+            return ExpiringHandle(self.spec, form, self._layers, self._undo, now, self._horizon)
+        if self.spec.max_entries:
+            return BoundedHandle(self.spec, form, self._layers, self._undo, now)
         return KeyValueHandle(self.spec, form, self._layers, self._undo, now)
 
     def view(
         self, *, key_raw: bool = False, value_raw: bool = False
-    ) -> KeyValueView[Any, Any] | WindowView[Any, Any] | SessionView[Any, Any]:
+    ) -> KeyValueView[Any, Any] | WindowView[Any, Any] | SessionView[Any, Any] | VersionedView[Any, Any]:
         """What is committed, for queries; it never shows the overlay."""
         form, layers, horizon = self._form(key_raw, value_raw), self._layers, self._horizon
         scan = partial(layers.scan, committed_only=True)
+        if self.spec.ttl_ms:
+            return expiring.view_of(self.spec, form, layers.committed_row, scan, layers, lambda: horizon.committed)
         if self.spec.kind == "key_value":
             return KeyValueView(self.spec, form, layers.committed_row, scan, layers)
+        if self.spec.kind == "versioned":
+            return view_of(self.spec, form, layers.committed_row, scan, layers, lambda: horizon.committed)
 
         def sight() -> tuple[int, int]:
             return horizon.floor_of(horizon.committed), horizon.committed
@@ -120,7 +132,8 @@ class Store:
 
     def _form(self, key_raw: bool, value_raw: bool) -> Form:
         if self._objects is None:
-            self._objects = self.spec.value.immutable and not value_raw
+            # A row of versions is bytes, whatever the values are.
+            self._objects = self.spec.value.immutable and not value_raw and self.spec.kind != "versioned"
             self._layers.encode = row_encoder(self.spec, self._objects)
             self._layers.decode = row_decoder(self.spec, self._objects)
         return form_of(self.spec, self._objects, key_raw=key_raw, value_raw=value_raw)
@@ -129,6 +142,11 @@ class Store:
     def path(self) -> str:
         """Where its base lies; errors of the disk name it."""
         return self._layers.base.path
+
+    @property
+    def base(self) -> Base:
+        """What is written down: to be counted, not to be read."""
+        return self._layers.base
 
     @property
     def observed(self) -> int:
@@ -276,6 +294,12 @@ class Store:
         self._witness = (commit_seq, commit_id)
 
     @property
+    def reach(self) -> int:
+        """The greatest position of which the base may hold a row: a flush that was cut off comes further than `position`."""
+        recorded = self._recorded
+        return max(self.position, (recorded.flushing_to or 0) if recorded is not None else 0)
+
+    @property
     def witness(self) -> tuple[int, bytes] | None:
         """The newest commit that any row of the base may be of; the log must know it."""
         recorded = self._recorded
@@ -296,9 +320,10 @@ class Store:
 
     def _absorb(self, records: Iterable[Any]) -> Absorbed:
         spec, sinking = self.spec, self._layers.sinking
-        if spec.kind == "key_value":
+        if not spec.segmented:
             own = spec.source_topic is None
-            return changelog.absorb_key_value(records, sinking, timestamped=spec.timestamped, own=own)
+            found = changelog.absorb_key_value(records, sinking, timestamped=spec.timestamped, own=own)
+            return found if spec.kind == "versioned" or spec.ttl_ms else found._replace(observed=-1)
         return changelog.absorb_window(
             records,
             sinking,

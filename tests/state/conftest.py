@@ -148,6 +148,17 @@ def window(base: Base, serdes: Serdes) -> Callable[..., Store]:
 
 
 @pytest.fixture
+def versioned(base: Base, serdes: Serdes) -> Callable[..., Store]:
+    """A versioned store over each base, with a history of 30 ms unless the fields of its spec say otherwise."""
+
+    def make(*, undo: list[Any] | None = None, over: Base | None = None, **spec: Any) -> Store:
+        said: dict[str, Any] = {"key": serdes.text, "value": serdes.text, "retention_ms": 30, **spec}
+        return Store(StoreSpec("counts", "versioned", **said), over or base, undo=undo)
+
+    return make
+
+
+@pytest.fixture
 def session(base: Base, serdes: Serdes) -> Callable[..., Store]:
     """A session store over each base, sessions kept for 30 ms unless the fields of its spec say otherwise."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from streamflow.errors import StateError, StoreCorrupt, StoreStalled
+from streamflow.errors import StateError, StoreCorrupt, StoreStalled, StreamflowError
 from streamflow.state.budget import Budget
 from streamflow.state.meta import Meta, decode, encode
 from streamflow.state.open import Expectation, destroy, directory, move_aside, open_base
@@ -72,7 +72,6 @@ def test_what_was_written_is_there_again(tmp_path: Path, expect: Expect, meta: M
     [
         ({"app_id": "other"}, {}, "application 'other', not 'shop'"),
         ({"store": "sums"}, {}, "store 'sums'"),
-        ({"changelog": "x"}, {}, "changelog 'x'"),
         ({"partition": 3}, {}, "partition 3, not 0"),
         ({"format": 99}, {}, "format 99"),
         ({"incarnation": "a"}, {"incarnation": "b"}, "another life"),
@@ -96,6 +95,17 @@ def test_a_base_that_may_be_wrong_is_moved_aside(
     assert str(tmp_path / "counts") in reason
     assert (tmp_path / "counts.bad-1").is_dir()
     assert _open(tmp_path / "counts", expect(**expected))[2] is None
+
+
+def test_a_base_that_another_topic_kept_is_refused_and_left_as_it_is(
+    tmp_path: Path, expect: Expect, meta: MetaOf
+) -> None:
+    _filled(tmp_path / "counts", meta(7, changelog="orders"))
+
+    with pytest.raises(StreamflowError, match=r"'counts' was kept by topic 'orders'.*optimize="):
+        _open(tmp_path / "counts", expect())
+
+    assert _open(tmp_path / "counts", expect(changelog="orders")) == (ROWS, 7, None)
 
 
 def test_an_old_base_is_believed_if_nothing_was_appended_since(tmp_path: Path, expect: Expect, meta: MetaOf) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.errors import StateError, StoreCorrupt, StoreStalled, StoreUnavailable
+from streamflow.errors import StateError, StoreCorrupt, StoreLocked, StoreStalled, StoreUnavailable
 from streamflow.state.budget import Budget
-from streamflow.state.rocksdb import RocksBase, StoreLocked, failure
+from streamflow.state.rocksdb import RocksBase, failure
 
 BUDGET = Budget(8 * 1024 * 1024)
 
