@@ -17,6 +17,7 @@ from typing import Any
 
 from streamflow.functions import Function
 from streamflow.operators.contract import Effect, Emit, Passing, Scope
+from streamflow.operators.folds import Cogrouping
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,25 @@ class Aggregate(_Aggregating):
 
     def build(self, emit: Emit, scope: Scope) -> Emit:
         return _folding(self.store, self.init, self.f, emit, scope)
+
+
+@dataclass(frozen=True)
+class Cogroup(_Aggregating):
+    """Each key's total, to which each parent adds in its own way."""
+
+    cogrouping: Cogrouping
+
+    @property
+    def reads_key(self) -> bool:
+        return self.cogrouping.reads_key
+
+    @property
+    def reads_value(self) -> bool:
+        return True
+
+    def build(self, emit: Emit, scope: Scope) -> tuple[Emit, ...]:
+        init = self.cogrouping.init
+        return tuple(_folding(self.store, init, f, emit, scope) for f in self.cogrouping.fs)
 
 
 def _folding(name: str, init: Function | None, f: Function, emit: Emit, scope: Scope) -> Emit:

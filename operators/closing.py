@@ -35,6 +35,7 @@ def closing(
     closed = scope.stream_time("closed")  # every window that starts before `closed.now` is closed and emitted
     advance, until_closed = window.advance_ms, window.size_ms + window.grace_ms
     rows = OpenRows(store, scope.encode_key, max(closed.now, 0))
+    emit = scope.apart(emit)
 
     def close(now: int) -> None:
         first = closed.now if closed.now > 0 else 0

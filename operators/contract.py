@@ -27,7 +27,7 @@ Other fields of the record in hand (topic, partition, offset, headers) are on
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from streamflow.record import Headers
@@ -68,6 +68,10 @@ class Context(Protocol):
         """The record as the log gave it."""
         ...
 
+    def stand_in(self, timestamp: int, headers: Headers) -> None:
+        """What comes next is no record of the log, but has a time and headers like one."""
+        ...
+
     def bearing(self, headers: Headers, emit: Emit, *record: Any) -> None:
         """``emit(*record)``, which may read the headers of the record in hand, and is to find these."""
         ...
@@ -85,9 +89,66 @@ class StreamTime:
         self.now = now
 
 
+class Punctuation(Protocol):
+    """A call that comes again and again."""
+
+    def cancel(self) -> None:
+        """No more of it."""
+        ...
+
+
+class Services(Protocol):
+    """What a user's processor asks of its task."""
+
+    task: str
+    commit_wanted: bool
+
+    @property
+    def now(self) -> StreamTime:
+        """The greatest timestamp that the task has processed."""
+        ...
+
+    def wall_clock(self) -> int:
+        """Milliseconds since 1970."""
+        ...
+
+    def handle(self, name: str) -> Any:
+        """A store with keys and values as objects."""
+        ...
+
+    @property
+    def global_view(self) -> Callable[[str], Any]:
+        """The rows of a table that every worker has whole, to be read only; None for another name."""
+        ...
+
+    def schedule(
+        self, step: str, every: int, f: Callable[[int], object], *, by_wall_clock: bool, lasting: bool
+    ) -> Punctuation:
+        """Call ``f(timestamp)`` every so many milliseconds."""
+        ...
+
+    def closing(self, f: Callable[[], object]) -> None:
+        """Call ``f`` when the task ends."""
+        ...
+
+    def when_silent(self, step: str, time: StreamTime, close: Callable[[int], object]) -> None:
+        """Where the application wants it: while the input is silent, move ``time`` on and call ``close(time)``."""
+        ...
+
+    def calls(
+        self, step: str, most: int, on_error: str
+    ) -> Callable[[Coroutine[Any, Any, Any], Callable[[Any], None]], None]:
+        """A function that starts a coroutine, and has its result delivered by another in the order of the starts."""
+        ...
+
+
 class Scope(Protocol):
     """What a step may ask for while it is built. One scope per step and task."""
 
+    step: str
+    """The step's name."""
+    children: Sequence[str]
+    """The names of the steps that come after it."""
     context: Context
     key_raw: bool
     """The step's input key comes as bytes."""
@@ -103,12 +164,25 @@ class Scope(Protocol):
     """Where a step that remembers something beside its stores notes a function that takes it back; None when nothing
     is ever taken back."""
 
+    @property
+    def services(self) -> Services:
+        """What a user's processor may ask for."""
+        ...
+
     def store(self, name: str) -> Any:
         """The typed handle of a store this step is connected to (`state/keyvalue.py`, `state/window.py`)."""
         ...
 
+    def global_rows(self, name: str) -> Callable[[Any], tuple[Any, int] | None]:
+        """A function that gives ``(value, timestamp)`` of a key in a table that every worker has whole, as objects."""
+        ...
+
     def stream_time(self, name: str = "") -> StreamTime:
         """This step's own stream time (several by name); restored from the last commit."""
+        ...
+
+    def apart(self, emit: Emit) -> Emit:
+        """``emit`` for a row that waited here: one that fails is refused alone, not the record that let it out."""
         ...
 
     def dropped(self, reason: str) -> Callable[[], None]:

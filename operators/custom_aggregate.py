@@ -14,7 +14,7 @@ from typing import Any
 
 from streamflow.operators.closing import OpenSpans, Span
 from streamflow.operators.contract import Effect, Emit, Passing, Scope
-from streamflow.operators.folds import Folding
+from streamflow.operators.folds import Fold, Folding, for_each_parent
 from streamflow.operators.window_aggregate import EmitPolicy
 from streamflow.record import Windowed
 from streamflow.windows import CustomWindow
@@ -49,40 +49,45 @@ class CustomAggregate(Passing):
     def stores(self) -> Sequence[str]:
         return (self.store,)
 
-    def build(self, emit: Emit, scope: Scope) -> Emit:
+    def build(self, emit: Emit, scope: Scope) -> Emit | tuple[Emit, ...]:
         store = scope.store(self.store)
         get_pair, fold_pair = store.get_pair, store.fold_pair
         null_key, null_value, late = scope.dropped("null_key"), scope.dropped("null_value"), scope.dropped("late")
-        grace, windows, fold = self.window.grace_ms, self.window.windows, self.folding.fold()
+        grace, windows = self.window.grace_ms, self.window.windows
         time, sends_old, decode, encode = scope.stream_time(), scope.sends_old, scope.decode_key, scope.encode_key
         updates = self.emit == "on_update"
         close, note = (None, None) if updates else _closing(store, self.window, emit, scope)
+        if close is not None:
+            scope.services.when_silent(scope.step, time, close)
 
-        def process(key: Any, value: Any, timestamp: int) -> None:
-            if key is None:
-                null_key()
-                return
-            if value is None:
-                null_value()
-                return
-            if timestamp > time.now:
-                time.now = timestamp
-                if close is not None:
-                    close(timestamp)
-            for start, end in windows(timestamp):
-                if end + grace <= time.now:
-                    late()
-                    continue
-                old: Any = None
-                if sends_old and (found := get_pair(key, start)) is not None:
-                    old = found[0]
-                total, at = fold_pair(key, start, fold, value, timestamp)
-                if note is not None:
-                    note(decode(key), encode(key), start, end)
-                else:
-                    emit(Windowed(decode(key), start, end), total, old, at)
+        def growing(fold: Fold) -> Emit:
+            def process(key: Any, value: Any, timestamp: int) -> None:
+                if key is None:
+                    null_key()
+                    return
+                if value is None:
+                    null_value()
+                    return
+                if timestamp > time.now:
+                    time.now = timestamp
+                    if close is not None:
+                        close(timestamp)
+                for start, end in windows(timestamp):
+                    if end + grace <= time.now:
+                        late()
+                        continue
+                    old: Any = None
+                    if sends_old and (found := get_pair(key, start)) is not None:
+                        old = found[0]
+                    total, at = fold_pair(key, start, fold, value, timestamp)
+                    if note is not None:
+                        note(decode(key), encode(key), start, end)
+                    else:
+                        emit(Windowed(decode(key), start, end), total, old, at)
 
-        return process
+            return process
+
+        return for_each_parent(self.folding, growing)
 
 
 def _closing(
@@ -90,6 +95,7 @@ def _closing(
 ) -> tuple[Callable[[int], None], Callable[[Any, bytes, int, int], None]]:
     """``close(stream_time)``, which emits what is final by start and key, and ``note``, to be told of each row."""
     closed = scope.stream_time("closed")  # every window that ended before `closed.now` is closed and emitted
+    emit = scope.apart(emit)
     size, grace = window.size_ms, window.grace_ms
 
     def rows(first: int, limit: int) -> list[Span]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamflow.functions import Function
+from streamflow.operators.contract import Emit
 
 Fold = Callable[[Any, Any, Any], Any]
 """``(key, total or None, value) -> total``"""
@@ -105,4 +106,41 @@ class Aggregating:
         return merged
 
 
-Folding = Counting | Reducing | Aggregating
+@dataclass(frozen=True)
+class Cogrouping:
+    """One total that several streams add to, each in its own way: ``init()`` first, then the ``f`` of the stream that a
+    value is from. Two totals become one by ``merger(total, other)``."""
+
+    init: Function
+    fs: tuple[Function, ...]
+    merger: Function | None = None
+
+    @property
+    def reads_key(self) -> bool:
+        return any(each.reads_key for each in self._each)
+
+    @property
+    def reads_value(self) -> bool:
+        return True
+
+    def folds(self) -> tuple[Fold, ...]:
+        """What each stream does, in their order."""
+        return tuple(each.fold() for each in self._each)
+
+    def merge(self) -> Merge:
+        return self._each[0].merge()
+
+    @property
+    def _each(self) -> tuple[Aggregating, ...]:
+        return tuple(Aggregating(self.init, f, self.merger) for f in self.fs)
+
+
+Folding = Counting | Reducing | Aggregating | Cogrouping
+"""What an aggregation does; only `Cogrouping` does something else for each of its parents."""
+
+
+def for_each_parent(folding: Folding, step: Callable[[Fold], Emit]) -> Emit | tuple[Emit, ...]:
+    """``step(fold)`` for the fold of all parents, or a tuple of them for each parent's own."""
+    if isinstance(folding, Cogrouping):
+        return tuple(map(step, folding.folds()))
+    return step(folding.fold())

@@ -36,34 +36,44 @@ class Held:
     ) -> None:
         self._rows: dict[Hashable, tuple[Any, Any, Any, int, Headers]] = {}
         self._emit = emit
+        self._context = context
+        self._undo = undo
         self.put = self._putter(context, undo, identity)
 
     def _putter(self, context: Context, undo: list[Any] | None, identity: Callable[[Any], Hashable] | None) -> Emit:
         rows = self._rows
         before = rows.get
+        if undo is None and identity is None:
+
+            def put_plainly(key: Any, new: Any, old: Any, timestamp: int) -> None:
+                held = before(key)
+                rows[key] = key, new, old if held is None else held[2], timestamp, context.record.headers
+
+            return put_plainly
 
         def put(key: Any, new: Any, old: Any, timestamp: int) -> None:
             at = key if identity is None else identity(key)
             held = before(at)
             if undo is not None:
                 undo.append(lambda: rows.pop(at) if held is None else rows.__setitem__(at, held))
-            rows[at] = key, new, old if held is None else held[2], timestamp, context.headers
+            rows[at] = key, new, old if held is None else held[2], timestamp, context.record.headers
 
         return put
 
-    def flush(self, tell: Callable[[int, Headers], None], done: Callable[[Exception | None], None]) -> None:
-        """Let all go on. ``tell(timestamp, headers)`` is called before each, ``done`` with what it raised, or None."""
-        rows, emit = self._rows, self._emit
+    def flush(self, done: Callable[[Exception | None], None]) -> None:
+        """Let all go on. ``done`` is called with what one of them raised; where changes can be undone with None, too."""
+        rows, emit, stand_in, undone = self._rows, self._emit, self._context.stand_in, self._undo is not None
         held = list(rows.values())
         rows.clear()
         for key, new, old, timestamp, headers in held:
-            tell(timestamp, headers)
+            stand_in(timestamp, headers)
             try:
                 emit(key, new, old, timestamp)
             except Exception as error:
                 done(error)
             else:
-                done(None)
+                if undone:
+                    done(None)
 
     def size(self) -> int:
         """Roughly the memory that is held, in bytes."""

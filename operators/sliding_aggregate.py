@@ -28,7 +28,7 @@ from typing import Any
 
 from streamflow.operators.closing import closing
 from streamflow.operators.contract import Effect, Emit, Passing, Scope
-from streamflow.operators.folds import Folding
+from streamflow.operators.folds import Fold, Folding, for_each_parent
 from streamflow.operators.window_aggregate import EmitPolicy, key_maker
 from streamflow.windows import SlidingWindow, TimeWindow
 
@@ -66,67 +66,72 @@ class SlidingAggregate(Passing):
     def stores(self) -> Sequence[str]:
         return (self.store,)
 
-    def build(self, emit: Emit, scope: Scope) -> Emit:
+    def build(self, emit: Emit, scope: Scope) -> Emit | tuple[Emit, ...]:
         store = scope.store(self.store)
         put_pair, get_pair = store.put_pair, store.get_pair
         null_key, null_value, late = scope.dropped("null_key"), scope.dropped("null_value"), scope.dropped("late")
         width, grace = self.window.difference_ms, self.window.grace_ms
-        fold, time, sends_old = self.folding.fold(), scope.stream_time(), scope.sends_old
+        time, sends_old = scope.stream_time(), scope.sends_old
         windowed = key_maker(scope, width)
         updates = self.emit == "on_update"
         # A window of one millisecond more with its end exclusive closes when this one does.
         as_time = TimeWindow(width + 1, 1, grace)
         close, note = (None, None) if updates else closing(store, as_time, windowed, emit, scope)
+        if close is not None:
+            scope.services.when_silent(scope.step, time, close)
         known = _Starts(store, scope)
         encode = scope.encode_key
 
-        def process(key: Any, value: Any, timestamp: int) -> None:
-            if key is None:
-                null_key()
-                return
-            if value is None:
-                null_value()
-                return
-            if timestamp > time.now:
-                time.now = timestamp
-                if close is not None:
-                    close(timestamp)
-            oldest = time.now - grace  # windows that end before this are closed
-            if timestamp + 1 + width <= oldest:
-                late()
-                return
-
-            def update(start: int, total: Any, at: int) -> None:
-                if start + width < oldest:
+        def growing(fold: Fold) -> Emit:
+            def process(key: Any, value: Any, timestamp: int) -> None:
+                if key is None:
+                    null_key()
+                    return
+                if value is None:
+                    null_value()
+                    return
+                if timestamp > time.now:
+                    time.now = timestamp
+                    if close is not None:
+                        close(timestamp)
+                oldest = time.now - grace  # windows that end before this are closed
+                if timestamp + 1 + width <= oldest:
                     late()
                     return
-                old = None
-                if sends_old and (found := get_pair(key, start)) is not None:
-                    old = found[0]
-                total = fold(key, total, value)
-                if at < timestamp:
-                    at = timestamp
-                put_pair(key, start, total, at)
-                known.add(data, start)
-                if note is not None:
-                    note(key, start)
-                else:
-                    emit(windowed(key, start), total, old, at)
 
-            def copy(start: int, total: Any, at: int) -> None:
-                if start + width < oldest:
-                    late()
-                    return
-                put_pair(key, start, total, at)
-                known.add(data, start)
-                if note is not None:
-                    note(key, start)
-                else:
-                    emit(windowed(key, start), total, None, at)
+                def update(start: int, total: Any, at: int) -> None:
+                    if start + width < oldest:
+                        late()
+                        return
+                    old = None
+                    if sends_old and (found := get_pair(key, start)) is not None:
+                        old = found[0]
+                    total = fold(key, total, value)
+                    if at < timestamp:
+                        at = timestamp
+                    put_pair(key, start, total, at)
+                    known.add(data, start)
+                    if note is not None:
+                        note(key, start)
+                    else:
+                        emit(windowed(key, start), total, old, at)
 
-            data = encode(key)
-            rows = known.rows(key, data, timestamp - 2 * width, timestamp + 1)
-            (early if timestamp < width else usual)(rows, timestamp, update, copy)
+                def copy(start: int, total: Any, at: int) -> None:
+                    if start + width < oldest:
+                        late()
+                        return
+                    put_pair(key, start, total, at)
+                    known.add(data, start)
+                    if note is not None:
+                        note(key, start)
+                    else:
+                        emit(windowed(key, start), total, None, at)
+
+                data = encode(key)
+                rows = known.rows(key, data, timestamp - 2 * width, timestamp + 1)
+                (early if timestamp < width else usual)(rows, timestamp, update, copy)
+
+            return process
 
         def usual(rows: Rows, timestamp: int, update: Any, copy: Any) -> None:
             starts: set[int] = set()
@@ -186,7 +191,7 @@ class SlidingAggregate(Passing):
                 update(previous + 1, None, timestamp)
             update(0, *(first or (None, timestamp)))
 
-        return process
+        return for_each_parent(self.folding, growing)
 
 
 Rows = list[tuple[int, Any, int]]

@@ -28,13 +28,13 @@ with one rule for late records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from streamflow.functions import Function
 from streamflow.operators.contract import Effect, Emit, Passing, Scope
-from streamflow.operators.waiting import LEFT, RIGHT, Waiting, in_order
+from streamflow.operators.waiting import LEFT, RIGHT, Row, Waiting, in_order
 from streamflow.record import Headers
 from streamflow.serdes.kept import Headed
 
@@ -42,20 +42,6 @@ _NO_HEADERS: Headers = ()
 
 Answer = Callable[[Any, Any, Any], Any]
 """``(key, mine, theirs or None) -> result``"""
-
-
-@dataclass(frozen=True)
-class Keeps(Passing):
-    """A step in front of a join, which does the work for it: it passes everything on, and names its stores."""
-
-    names: tuple[str, ...]
-
-    @property
-    def stores(self) -> Sequence[str]:
-        return self.names
-
-    def build(self, emit: Emit, scope: Scope) -> Emit:
-        return emit
 
 
 @dataclass(frozen=True)
@@ -115,6 +101,8 @@ class StreamStreamJoin(Passing):
         )
         lasts = max(before, after) + grace
         come_out = _coming_out(left, right, emit, scope) if rows is not None else None
+        if come_out is not None:
+            scope.services.when_silent(scope.step, scope.stream_time(), come_out)
         return (
             _joining(left, right, lasts, come_out, emit, scope, headers_of_mine=True),
             _joining(right, left, lasts, come_out, emit, scope, headers_of_mine=False),
@@ -203,10 +191,15 @@ def _coming_out(left: _Side, right: _Side, emit: Emit, scope: Scope) -> Callable
         for row in in_order(ripe) if ripe else ():
             side = left if row.place.startswith(LEFT) else right
             side.kept.remove(row.key, row.timestamp, row.sequence)
-            value, bears = row.value, _NO_HEADERS
-            if value.__class__ is Headed:
-                value, bears = value
-            key = side.kept.key_of(row.key)
-            context.bearing(bears, emit, key, side.answer(key, value, None), row.timestamp)
+            say(side, row)
+
+    def unmatched(side: _Side, row: Row) -> None:
+        value, bears = row.value, _NO_HEADERS
+        if value.__class__ is Headed:
+            value, bears = value
+        key = side.kept.key_of(row.key)
+        context.bearing(bears, emit, key, side.answer(key, value, None), row.timestamp)
+
+    say = scope.apart(unmatched)
 
     return come_out

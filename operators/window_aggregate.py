@@ -27,7 +27,7 @@ from typing import Any, Literal
 from streamflow.functions import Function
 from streamflow.operators.closing import closing
 from streamflow.operators.contract import Effect, Emit, Passing, Scope
-from streamflow.operators.folds import Aggregating, Counting, Fold, Reducing
+from streamflow.operators.folds import Aggregating, Cogrouping, Counting, Fold, Folding, Reducing, for_each_parent
 from streamflow.record import Windowed
 from streamflow.windows import TimeWindow
 
@@ -62,8 +62,8 @@ class WindowCount(_Windowing):
 
     emit: EmitPolicy = "on_update"
 
-    def build(self, emit: Emit, scope: Scope) -> Emit:
-        return _windowed(self.store, self.window, self.emit, Counting().fold(), emit, scope)
+    def build(self, emit: Emit, scope: Scope) -> Emit | tuple[Emit, ...]:
+        return _windowed(self.store, self.window, self.emit, Counting(), emit, scope)
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class WindowReduce(_Windowing):
     def reads_value(self) -> bool:
         return True
 
-    def build(self, emit: Emit, scope: Scope) -> Emit:
-        return _windowed(self.store, self.window, self.emit, Reducing(self.f).fold(), emit, scope)
+    def build(self, emit: Emit, scope: Scope) -> Emit | tuple[Emit, ...]:
+        return _windowed(self.store, self.window, self.emit, Reducing(self.f), emit, scope)
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,32 @@ class WindowAggregate(_Windowing):
     def reads_value(self) -> bool:
         return True
 
-    def build(self, emit: Emit, scope: Scope) -> Emit:
-        return _windowed(self.store, self.window, self.emit, Aggregating(self.init, self.f).fold(), emit, scope)
+    def build(self, emit: Emit, scope: Scope) -> Emit | tuple[Emit, ...]:
+        return _windowed(self.store, self.window, self.emit, Aggregating(self.init, self.f), emit, scope)
 
 
-def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emit: Emit, scope: Scope) -> Emit:
+@dataclass(frozen=True)
+class WindowCogroup(_Windowing):
+    """The total of each key and window, to which each parent adds in its own way."""
+
+    cogrouping: Cogrouping
+    emit: EmitPolicy = "on_update"
+
+    @property
+    def reads_key(self) -> bool:
+        return self.cogrouping.reads_key
+
+    @property
+    def reads_value(self) -> bool:
+        return True
+
+    def build(self, emit: Emit, scope: Scope) -> Emit | tuple[Emit, ...]:
+        return _windowed(self.store, self.window, self.emit, self.cogrouping, emit, scope)
+
+
+def _windowed(
+    name: str, window: TimeWindow, policy: EmitPolicy, folding: Folding, emit: Emit, scope: Scope
+) -> Emit | tuple[Emit, ...]:
     store = scope.store(name)
     get_pair, put_pair = store.get_pair, store.put_pair
     null_key, null_value, late = scope.dropped("null_key"), scope.dropped("null_value"), scope.dropped("late")
@@ -114,11 +135,35 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
     time, sends_old, windowed = scope.stream_time(), scope.sends_old, key_maker(scope, window.size_ms)
     updates = policy == "on_update"
     close, note = (None, None) if updates else closing(store, window, windowed, emit, scope)
+    if close is not None:
+        scope.services.when_silent(scope.step, time, close)
     tumbling, raw, pack_start = size == advance, scope.key_out_raw, _pack_start
-    if updates and not sends_old:
-        fold_pair, starts_at = store.fold_pair, _remembered(window)
 
-        def update(key: Any, value: Any, timestamp: int) -> None:
+    def growing(fold: Fold) -> Emit:
+        if updates and not sends_old:
+            fold_pair, starts_at = store.fold_pair, _remembered(window)
+
+            def update(key: Any, value: Any, timestamp: int) -> None:
+                now = time.now
+                if key is None:
+                    null_key()
+                    return
+                if value is None:
+                    null_value()
+                    return
+                if timestamp > now:
+                    time.now = now = timestamp
+                last_closed = now - until_closed
+                for start in (timestamp - timestamp % size,) if tumbling else starts_at(timestamp):
+                    if start <= last_closed:
+                        late()
+                        continue
+                    total, at = fold_pair(key, start, fold, value, timestamp)
+                    emit(key + pack_start(start) if raw else windowed(key, start), total, None, at)
+
+            return update
+
+        def process(key: Any, value: Any, timestamp: int) -> None:
             now = time.now
             if key is None:
                 null_key()
@@ -128,51 +173,33 @@ def _windowed(name: str, window: TimeWindow, policy: EmitPolicy, fold: Fold, emi
                 return
             if timestamp > now:
                 time.now = now = timestamp
-            last_closed = now - until_closed
-            for start in (timestamp - timestamp % size,) if tumbling else starts_at(timestamp):
+                if close is not None:
+                    close(now)
+            last_closed = now - until_closed  # windows that start later still take records
+            for start in (timestamp - timestamp % size,) if tumbling else starts(timestamp):
                 if start <= last_closed:
                     late()
                     continue
-                total, at = fold_pair(key, start, fold, value, timestamp)
-                emit(key + pack_start(start) if raw else windowed(key, start), total, None, at)
+                at, old = timestamp, None
+                if (found := get_pair(key, start)) is None:
+                    total = fold(key, None, value)
+                    if note is not None:
+                        note(key, start)
+                else:
+                    total, stored_at = found
+                    if stored_at > at:
+                        at = stored_at
+                    if sends_old:
+                        # Read once more: the function may change the total that it is given.
+                        old = get_pair(key, start)[0]
+                    total = fold(key, total, value)
+                put_pair(key, start, total, at)
+                if updates:
+                    emit(windowed(key, start), total, old, at)
 
-        return update
+        return process
 
-    def process(key: Any, value: Any, timestamp: int) -> None:
-        now = time.now
-        if key is None:
-            null_key()
-            return
-        if value is None:
-            null_value()
-            return
-        if timestamp > now:
-            time.now = now = timestamp
-            if close is not None:
-                close(now)
-        last_closed = now - until_closed  # windows that start later still take records
-        for start in (timestamp - timestamp % size,) if tumbling else starts(timestamp):
-            if start <= last_closed:
-                late()
-                continue
-            at, old = timestamp, None
-            if (found := get_pair(key, start)) is None:
-                total = fold(key, None, value)
-                if note is not None:
-                    note(key, start)
-            else:
-                total, stored_at = found
-                if stored_at > at:
-                    at = stored_at
-                if sends_old:
-                    # Read once more: the function may change the total that it is given.
-                    old = get_pair(key, start)[0]
-                total = fold(key, total, value)
-            put_pair(key, start, total, at)
-            if updates:
-                emit(windowed(key, start), total, old, at)
-
-    return process
+    return for_each_parent(folding, growing)
 
 
 def _remembered(window: TimeWindow) -> Callable[[int], Sequence[int]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from streamflow.clock import SystemClock
 from streamflow.functions import Function, arity
 from streamflow.fuse import fuse
 from streamflow.operators.contract import Emit, Operator, Passing, Scope, StreamTime
@@ -14,6 +15,7 @@ from streamflow.plan import SubTopology
 from streamflow.record import Headers
 from streamflow.runtime.context import Context
 from streamflow.runtime.outbox import Outbox, Outlet
+from streamflow.runtime.services import NO_TABLES, Services
 from streamflow.serdes import Serde, string
 from streamflow.state.memory import MemoryBase
 from streamflow.state.spec import StoreSpec
@@ -79,6 +81,8 @@ class Bench:
             partitions=1,
             fingerprint="",
         )
+        clock = SystemClock()
+        self.services = Services("sub_0", self.stores, self.context, clock, self.stream_time, NO_TABLES.view)
         self.entries = fuse(self.sub, self)
 
     def pipe(self, key: Any, value: Any, timestamp: int = 0, *, topic: str = "in", headers: Headers = ()) -> None:
@@ -124,6 +128,9 @@ class Bench:
             self.drops[step, reason] += 1
 
         return count
+
+    def apart(self, step: str, emit: Emit) -> Emit:
+        return emit
 
     def outlet(self, topic: str) -> Outlet:
         return self.outbox.outlet(topic)

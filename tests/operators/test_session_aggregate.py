@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from streamflow import App, Windowed, session, tumbling
+from streamflow import App, Windowed, session, tumbling, until_window_closes
 from streamflow.errors import TopologyError
 from streamflow.testing import TopologyTestDriver
+from tests.log.support import seeded
 
 
 def concatenating(emit: str = "on_update", grace: str = "0ms", **settings: Any) -> App:
@@ -99,6 +100,32 @@ def test_on_close_tells_each_session_once_by_its_end_also_after_a_jump_and_a_cra
         assert told() == [("z", 1_000_000, 1_000_000, "jump")]
 
 
+@pytest.mark.parametrize("retention", [None, "1h"])
+@pytest.mark.parametrize("way", ["on_close", "suppress"])
+def test_no_record_is_in_two_final_sessions_however_late_it_comes(way: str, retention: Any) -> None:
+    """A record that is later than the grace may reach a session that is closed already and one that is not."""
+    choice = seeded()
+    app = App("sessions")
+    grouped = app.stream("in", key=str, value=str).group_by_key().windowed_by(session("10ms", grace="5ms"))
+    if way == "on_close":
+        final = grouped.count(emit="on_close", retention=retention, name="visits")
+    else:
+        counts = grouped.count(retention=retention, name="visits").filter(lambda count: count > 0)
+        final = counts.suppress(until_window_closes(), name="last")
+    final.to_stream().to("out")
+    with TopologyTestDriver(app, stores=choice.choice(["memory", "rocksdb"])) as driver:
+        for n in range(400):
+            driver.input_topic("in").pipe(choice.choice("abc"), "", max(0, n * 3 + choice.randint(-60, 5)))
+            if choice.random() < 0.05:
+                driver.crash()
+        driver.input_topic("in").pipe("z", "", 10_000)
+        found = driver.output_topic("out").read_records()
+        assert all(r.value is not None for r in found)
+        assert sum(r.value for r in found) == 400 - driver.dropped_records
+        assert len(found) > 50
+        assert driver.dropped_records > 20
+
+
 def test_merging_asks_for_merge_and_other_windows_refuse_it() -> None:
     grouped = App("asks").stream("in", key=str, value=str).group_by_key()
     with pytest.raises(TopologyError, match="sessions that turn out to be one need merge="):
@@ -145,3 +172,16 @@ def test_any_order_ends_in_the_sessions_that_the_times_say(stores: Any, partitio
             assert [(w.start, w.end, total) for w, total in store.fetch(key)] == wanted
             live = sorted((w.start, w.end, total) for w, total in table.items() if w.key == key and total is not None)
             assert live == wanted
+
+
+@pytest.mark.parametrize("stores", ["memory", "rocksdb"])
+def test_a_key_that_begins_like_another_has_sessions_of_its_own(stores: Any) -> None:
+    """Keys lie in the store with their times behind them: a NUL must not look like a time."""
+    with TopologyTestDriver(concatenating("on_update"), stores=stores) as driver:
+        for key, value, time in (("a\x00", "1", 0), ("a", "2", 0), ("a\x00\x00", "3", 0), ("a", "4", 1)):
+            driver.input_topic("in").pipe(key, value, time)
+            driver.crash()
+        last = driver.output_topic("out").read_table()
+        assert {key.key: value for key, value in last.items() if value} == {"a\x00": "1", "a\x00\x00": "3", "a": "24"}
+        found = [value for _, value in driver.store("visits").fetch("a")]
+        assert found == ["24"]
