@@ -23,12 +23,17 @@ class MemberState:
     """One member: the tasks it has now, and the position of the state on its disk for each task it has state of.
 
     ``tasks`` are those it is able to run (None: all), so that an old and a new version of a program can share a group.
+    ``warm`` are those whose state it has but for a short replay, ``follows`` those it keeps a copy of; ``home`` names
+    the folder of its state, which members on one machine may share (see `streamflow.log.standby`).
     """
 
     id: str
     holds: frozenset[str] = frozenset()
     state: Mapping[str, int] = field(default_factory=dict[str, int])
     tasks: frozenset[str] | None = None
+    warm: frozenset[str] = frozenset()
+    follows: frozenset[str] = frozenset()
+    home: str = ""
 
     def can_run(self, task: str) -> bool:
         """Whether it knows the task."""

@@ -21,7 +21,7 @@ The rules an implementation keeps, each held by `tests/log/test_contract.py`:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from streamflow.record import TopicPartition
@@ -110,11 +110,12 @@ Outcome = Committed | Fenced | Rejected | Doubtful
 
 @dataclass(frozen=True)
 class Member:
-    """One worker of a group: where it answers HTTP, and the tasks it holds."""
+    """One worker of a group: where it answers HTTP, the tasks it holds, and those it keeps a copy of."""
 
     id: str
     address: str
     tasks: frozenset[str]
+    standbys: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,29 @@ class Assignment:
 
     ``tasks`` are meant for it; ``free`` is the part of them that no other member
     holds any more, so it may start them. A task that left ``tasks`` is to be
-    committed, closed and let go (`Membership.release`). ``lost`` says that the
-    member was put out of the group (it hung): close everything, then `join` anew.
+    committed, closed and let go (`Membership.release`). ``standbys`` are tasks of
+    others whose changelogs it is to follow. ``lost`` says that the member was put
+    out of the group (it hung): close everything, then `join` anew.
     """
 
     generation: int
     tasks: frozenset[str]
     free: frozenset[str]
     lost: bool = False
+    standbys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What a group is told of state: ``wanted`` is, for each task that has some, how many standbys it is to have;
+    ``home`` names the folder where a member's state lies (empty: no other member can use it)."""
+
+    wanted: Mapping[str, int] = field(default_factory=dict[str, int])
+    home: str = ""
+
+
+NO_COPIES = Copies()
+"""No task has state worth a copy: all move at once."""
 
 
 class Membership(Protocol):
@@ -138,9 +154,12 @@ class Membership(Protocol):
 
     member_id: str
 
-    async def join(self, tasks: Mapping[str, int], address: str, holding: Mapping[str, int]) -> None:
-        """Join, or tell anew: all tasks of the plan with their weight, where this member answers HTTP, and
-        the tasks whose state lies on its disk with the position of that state (bigger is fresher)."""
+    async def join(
+        self, tasks: Mapping[str, int], address: str, holding: Mapping[str, int], copies: Copies = NO_COPIES
+    ) -> None:
+        """Join, or tell anew: all tasks of the plan with their weight, where this member answers HTTP, the
+        tasks whose state lies on its disk with the position of that state (bigger is fresher), and which have state
+        at all: such a task moves to a member without it only when that one is `warm`."""
         ...
 
     def assignment(self) -> Assignment:
@@ -157,6 +176,10 @@ class Membership(Protocol):
 
     async def release(self, tasks: frozenset[str]) -> None:
         """Let go of tasks that were closed here, so that their next owner may start them."""
+        ...
+
+    async def warm(self, tasks: frozenset[str]) -> None:
+        """Tell which of the standbys lack a short replay only: all of them now, not just the new ones."""
         ...
 
     async def confirm(self) -> bool:
@@ -247,3 +270,7 @@ class Log(Protocol):
         ...
 
     def membership(self, group: str) -> Membership: ...
+
+    async def put_out(self, group: str, member_id: str) -> None:
+        """Take a member out of its group whose process is known to be dead, so that nobody waits for its session."""
+        ...

@@ -175,6 +175,9 @@ class MemoryLog:
     def membership(self, group: str) -> Membership:
         raise LogError(f"the log in memory has no groups, so group {group!r} cannot be joined; use embedded://PATH")
 
+    async def put_out(self, group: str, member_id: str) -> None:
+        raise LogError(f"the log in memory has no groups, so group {group!r} has no members")
+
     def _commit(self, commit: Commit) -> Outcome:
         session = commit.session
         assert isinstance(session, MemorySession)

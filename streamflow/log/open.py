@@ -17,6 +17,7 @@ kafka+ssl://...               the same over TLS
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _SHAPES = "write embedded://FOLDER, or kafka://HOST:PORT"
 _PORT = 9092
+_SERVERS = re.compile(r"(\[[^]@]*\]|[^:/,@\[\]]+)(:\d{1,5})?(,(\[[^]@]*\]|[^:/,@\[\]]+)(:\d{1,5})?)*/?")
 _OF_KAFKA = ("ca", "certificate", "key", "mechanism", "session_timeout", "check_hostname")
 
 
@@ -87,19 +89,40 @@ def is_embedded(url: str | None) -> bool:
 
 
 def shown(url: str) -> str:
-    """A URL as it may be shown: without a password.
+    """A URL as it may be shown: without a password, also where that stands in the wrong place.
 
     >>> shown("kafka://me:secret@host:9092")
     'kafka://me:***@host:9092'
+    >>> shown("kafka://me:secret/host")
+    'kafka://me:***'
     """
-    scheme, found, rest = url.partition("://")
-    who, at, hosts = rest.rpartition("@")
+    if url.startswith("embedded:"):
+        return url
+    scheme, found, rest = url.partition("://") if "://" in url else ("", "", url)
+    where, mark, query = rest.partition("?")
+    if "@" in query:  # then the question mark is most likely one of the password
+        return f"{scheme}{found}***"
+    who, at, hosts = where.rpartition("@")
     user, colon, _ = who.partition(":")
-    return f"{scheme}{found}{user}{colon and ':***'}{at}{hosts}"
+    begun = f"{scheme}{found}{user}{colon and ':***'}{at}"
+    if not _SERVERS.fullmatch(hosts):  # whatever stands behind a colon may be a password that lacks its @
+        host, colon, _ = hosts.partition(":")
+        return f"{begun}{host}{colon and ':***'}"
+    return f"{begun}{hosts}{mark}" + "&".join(map(_option, query.split("&")))
+
+
+def _option(written: str) -> str:
+    """An option as it may be shown: one that is not known may be anything."""
+    name, equals, _ = written.partition("=")
+    return written if name in _OF_KAFKA else f"{name}{equals and '=***'}"
 
 
 def _cluster(url: str, tls: bool, rest: str) -> Cluster:
     where, _, query = rest.partition("?")
+    if "@" in query:
+        raise ConfigError(
+            f"broker {url!r} has an @ behind its first ?; percent-encode ? in the password as %3F, @ as %40"
+        )
     who, _, hosts = where.rpartition("@")
     user, _, password = who.partition(":")
     servers: list[tuple[str, int]] = []
@@ -107,7 +130,10 @@ def _cluster(url: str, tls: bool, rest: str) -> Cluster:
         host, colon, port = each.rpartition(":")
         host, port = (host, port) if colon else (each, str(_PORT))
         if not host or not port.isdecimal() or int(port) > 65_535:
-            raise ConfigError(f"broker {url!r}: {each!r} is no HOST:PORT; write kafka://HOST:PORT,HOST:PORT")
+            raise ConfigError(
+                f"broker {url!r}: broker {len(servers) + 1} in it is no HOST:PORT; write kafka://HOST:PORT,HOST:PORT, "
+                "or kafka://USER:PASSWORD@HOST:PORT with / ? @ of a password percent-encoded"
+            )
         servers.append((host.strip("[]"), int(port)))
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:

@@ -209,6 +209,9 @@ class Kafka:
         assert isinstance(log, KafkaLog)
         self._open.remove(log)
         log.abandon()
+        living = await self.client()  # as the supervisor does, or the session would have to be waited for
+        for membership in log._memberships:
+            await living.put_out(membership._group, membership.member_id)
 
     def pass_time(self, milliseconds: int) -> None:
         pytest.skip("NOT ON KAFKA: a broker's clock cannot be moved")

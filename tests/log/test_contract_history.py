@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamflow.log.contract import Commit, Committed
+from streamflow.log.kafka import KafkaLog
 from streamflow.topic import NewTopic
 
 from .support import Transport, asynchronous, at, pairs, read, seeded
@@ -35,6 +36,8 @@ async def test_any_history_reads_back_as_plain_lists_and_dicts_say(transport: Tr
                     [outcome] = await log.commit([Commit(session, {place: [pairs(*items)]}, {})])
                     assert isinstance(outcome, Committed)
                 wrote[mine] += items
+            case "delete" if place.topic == "compacted" and isinstance(log, KafkaLog):
+                continue  # Kafka deletes nothing from the front of a topic that it compacts
             case "delete":
                 starts[mine] = max(starts[mine], rng.randint(0, len(wrote[mine])))
                 await log.delete_records({place: starts[mine]})

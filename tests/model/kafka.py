@@ -4,7 +4,8 @@ Modelled are epochs and sequence numbers, markers that are written one by one
 and in any order after EndTxn was answered, offsets that become visible later
 still (the classic group coordinator), the check that a partition is in the
 transaction (3.6 and later), the last stable offset, old leaders that still
-answer reads, and, with ``v2``, the epoch that every EndTxn raises.
+answer reads, and, with ``v2``, the epoch that every EndTxn raises, until a
+producer id has used up its few epochs and EndTxn answers another id.
 
 Source: Apache Kafka's transaction protocol, KIP-98, KIP-447 and KIP-890.
 """
@@ -19,6 +20,12 @@ from typing import Any
 
 from .data import CHANGELOGS, INPUTS, OUTPUT, Change
 from .wire import FencedError, Refused, Retry
+
+EPOCHS = 8
+"""Of one producer id; 32,767 in truth, and that many would never be used up here."""
+
+Stamp = tuple[int, int]
+"""Producer id and epoch."""
 
 OPEN, DONE, ABORTED, CONTROL = "open", "done", "aborted", "control"
 
@@ -88,6 +95,13 @@ class Transaction:
     group: bool = False
     began: int = 0
 
+    previous: Stamp = (-1, -1)
+    """What the last EndTxn was asked with (v2)."""
+
+    @property
+    def stamp(self) -> Stamp:
+        return self.pid, self.epoch
+
     @property
     def ending(self) -> bool:
         return self.state.startswith("prepare")
@@ -113,6 +127,11 @@ class Broker:
         self._pending: dict[int, tuple[int, Mapping[str, int]]] = {}
         self._commits = 0
         self._applied = 0
+        self._pids = 0
+        self.rolled_over = 0
+        """How often a producer id had no epoch left."""
+        self.settled = 0
+        """How often an EndTxn that was asked again was answered with what the first one did."""
         self._markers: list[Callable[[], None]] = []
         self._visible: deque[tuple[int, Callable[[], None]]] = deque()
 
@@ -141,8 +160,7 @@ class Broker:
         """Abort one transaction that was open for too long."""
         for transaction in self.transactions.values():
             if transaction.state == "ongoing" and self.now - transaction.began >= older_than:
-                transaction.epoch += 1
-                self._end(transaction, False)
+                self._fence(transaction, False)
                 return True
         return False
 
@@ -163,33 +181,45 @@ class Broker:
 
     # --- requests: transactions -----------------------------------------------------------------------------------
 
-    def init_producer_id(self, transactional_id: str) -> tuple[int, int]:
+    def init_producer_id(self, transactional_id: str) -> Stamp:
         transaction = self.transactions.get(transactional_id)
         if transaction is None:
-            transaction = self.transactions[transactional_id] = Transaction(pid=len(self.transactions) + 1)
+            transaction = self.transactions[transactional_id] = Transaction(pid=self._new_pid())
         if transaction.ending:
             raise Retry
         if transaction.state == "ongoing":
-            transaction.epoch += 1
-            self._end(transaction, False)
+            self._fence(transaction, False)
             raise Retry
-        transaction.epoch += 1
+        self._raise_epoch(transaction)
+        transaction.previous = (-1, -1)
         transaction.state = "empty"
-        return transaction.pid, transaction.epoch
+        return transaction.stamp
 
-    def add_partitions(self, transactional_id: str, epoch: int, names: Iterable[str]) -> None:
-        self._begin(transactional_id, epoch).partitions.update(names)
+    def _new_pid(self) -> int:
+        self._pids += 1
+        return self._pids
 
-    def add_offsets(self, transactional_id: str, epoch: int) -> None:
-        self._begin(transactional_id, epoch).group = True
+    def _raise_epoch(self, transaction: Transaction) -> None:
+        """The next epoch; the first one of another producer id when there is none left."""
+        if self._v2 and transaction.epoch >= EPOCHS:
+            self.rolled_over += 1
+            transaction.pid, transaction.epoch = self._new_pid(), 0
+        else:
+            transaction.epoch += 1
 
-    def produce(self, transactional_id: str, epoch: int, name: str, sequence: int, payloads: tuple[Any, ...]) -> int:
+    def add_partitions(self, transactional_id: str, stamp: Stamp, names: Iterable[str]) -> None:
+        self._begin(transactional_id, stamp).partitions.update(names)
+
+    def add_offsets(self, transactional_id: str, stamp: Stamp) -> None:
+        self._begin(transactional_id, stamp).group = True
+
+    def produce(self, transactional_id: str, stamp: Stamp, name: str, sequence: int, payloads: tuple[Any, ...]) -> int:
         """Append one batch; gives its base offset. The same sequence again is answered as before."""
         partition = self.partitions[name]
         transaction = self.transactions[transactional_id]
-        pid = transaction.pid
+        pid, epoch = stamp
         if self._v2:
-            self._begin(transactional_id, epoch)
+            self._begin(transactional_id, stamp)
         state = partition.producer(pid, epoch)
         if sequence < state[1]:
             return partition.appended[pid, epoch, sequence]
@@ -197,7 +227,7 @@ class Broker:
             raise Refused
         if self._v2:
             transaction.partitions.add(name)
-        elif self._verifies and not self._ongoing(transaction, epoch, name):
+        elif self._verifies and not self._ongoing(transaction, stamp, name):
             raise Refused
         if self.trouble and self._rng.random() < 0.01:
             raise Refused  # too large
@@ -209,46 +239,50 @@ class Broker:
         return base
 
     def commit_offsets(
-        self, transactional_id: str, epoch: int, offsets: Mapping[str, int], generation: int | None
+        self, transactional_id: str, stamp: Stamp, offsets: Mapping[str, int], generation: int | None
     ) -> None:
         """TxnOffsetCommit; ``generation`` is checked where it is given."""
         transaction = self.transactions[transactional_id]
         if self._v2:
-            self._begin(transactional_id, epoch)
-        self._group.producer(transaction.pid, epoch)
+            self._begin(transactional_id, stamp)
+        self._group.producer(*stamp)
         if generation is not None and generation != self.generation():
             raise FencedError
         if self._v2:
             transaction.group = True
-        elif self._verifies and not (self._ongoing(transaction, epoch) and transaction.group):
+        elif self._verifies and not (self._ongoing(transaction, stamp) and transaction.group):
             raise Refused
         self._commits += 1
-        self._pending[transaction.pid] = (self._commits, offsets)
+        self._pending[stamp[0]] = (self._commits, offsets)
 
-    def end_transaction(self, transactional_id: str, epoch: int, commit: bool) -> int:
-        """EndTxn; gives the epoch of the next transaction."""
+    def end_transaction(self, transactional_id: str, stamp: Stamp, commit: bool) -> Stamp:
+        """EndTxn; gives the producer id and epoch of the next transaction."""
         transaction = self.transactions[transactional_id]
         verb = "commit" if commit else "abort"
-        if self._v2 and epoch == transaction.epoch - 1 and transaction.state in (f"prepare_{verb}", f"complete_{verb}"):
-            return transaction.epoch  # the same end, asked again
-        if epoch != transaction.epoch:
+        if self._v2 and stamp == transaction.previous and transaction.state in (f"prepare_{verb}", f"complete_{verb}"):
+            self.settled += 1
+            return transaction.stamp  # the same end, asked again
+        if stamp != transaction.stamp:
             raise FencedError
         if transaction.state == "ongoing":
-            transaction.epoch += self._v2
-            self._end(transaction, commit)
+            if self._v2:
+                self._fence(transaction, commit)
+                transaction.previous = stamp
+            else:
+                self._end(transaction, commit, stamp)
         elif transaction.state == f"prepare_{verb}":
             raise Retry
         elif transaction.state != f"complete_{verb}":
             raise Refused
-        return transaction.epoch
+        return transaction.stamp
 
-    def _ongoing(self, transaction: Transaction, epoch: int, name: str | None = None) -> bool:
+    def _ongoing(self, transaction: Transaction, stamp: Stamp, name: str | None = None) -> bool:
         inside = name is None or name in transaction.partitions
-        return transaction.state == "ongoing" and transaction.epoch == epoch and inside
+        return transaction.state == "ongoing" and transaction.stamp == stamp and inside
 
-    def _begin(self, transactional_id: str, epoch: int) -> Transaction:
+    def _begin(self, transactional_id: str, stamp: Stamp) -> Transaction:
         transaction = self.transactions[transactional_id]
-        if epoch != transaction.epoch:
+        if stamp != transaction.stamp:
             raise FencedError
         if transaction.ending:
             raise Retry
@@ -257,10 +291,16 @@ class Broker:
             transaction.began = self.now
         return transaction
 
-    def _end(self, transaction: Transaction, commit: bool) -> None:
+    def _fence(self, transaction: Transaction, commit: bool) -> None:
+        """Decide it in an epoch that nobody was told: its markers shut out what is late."""
+        pid, epoch = transaction.stamp
+        self._end(transaction, commit, (pid, epoch + 1))
+        self._raise_epoch(transaction)
+
+    def _end(self, transaction: Transaction, commit: bool, stamp: Stamp) -> None:
         """Decide a transaction. The decision is final; markers follow one by one."""
         transaction.state = "prepare_commit" if commit else "prepare_abort"
-        pid, epoch = transaction.pid, transaction.epoch
+        pid, epoch = stamp
         left = len(transaction.partitions) + transaction.group
 
         def written() -> None:

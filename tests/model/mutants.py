@@ -8,6 +8,7 @@ lie cannot hurt it, because state and inputs come out of the same changelog.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +16,8 @@ from .data import DOUBTFUL, FENCED, OUTPUT, Change, Committed, Meta, Outcome, Wo
 from .disk import CHUNK, Store
 from .embedded import EmbeddedLog
 from .kafka import Broker
-from .kafka_session import KafkaSession
-from .wire import LOCAL, Refused, Retry, Steps, until_answered
+from .kafka_session import KafkaSession, V2Session
+from .wire import LOCAL, FencedError, Refused, Retry, Steps, Timeout, patiently, until_answered
 from .world import VARIANTS, ForgettingLogWorker, GroupWorker, MetaWorker, Variant
 
 
@@ -253,7 +254,93 @@ class RetryEndtxn(KafkaSession):
     """EndTxn is asked again in the same epoch, and may then end the next transaction."""
 
     def end(self) -> Steps[None]:
-        yield from until_answered(self.broker.end_transaction, self.id, self.epoch, True)
+        yield from until_answered(self.broker.end_transaction, self.id, self.stamp, True)
+
+
+@mutant("group offsets")
+class RetryOffsets(KafkaSession):
+    """TxnOffsetCommit is asked again in the same epoch, and may then put old offsets into the next transaction."""
+
+    def commit_offsets(self, work: Work) -> Steps[None]:
+        yield from until_answered(self.broker.commit_offsets, self.id, self.stamp, dict(work.inputs), self.generation)
+
+
+@mutant("group offsets, transactions v2")
+class LostOffsetsAreDone(V2Session):
+    """No answer to TxnOffsetCommit is taken for a good one."""
+
+    def commit_offsets(self, work: Work) -> Steps[None]:
+        with suppress(Timeout):
+            yield from patiently(self.broker.commit_offsets, self.id, self.stamp, dict(work.inputs), None)
+
+
+@mutant("incl, transactions v2")
+class FencedMeansCommitted(V2Session):
+    """An EndTxn that is fenced when it is asked again is taken for the work of the first one."""
+
+    def end(self) -> Steps[None]:
+        try:
+            yield from patiently(self.broker.end_transaction, self.id, self.stamp, True)
+        except Timeout:
+            with suppress(FencedError):
+                yield from until_answered(self.broker.end_transaction, self.id, self.stamp, True)
+        self.start_epoch((yield from until_answered(self.broker.init_producer_id, self.id)))
+
+
+@mutant("incl, transactions v2")
+class SettleByTheEpoch(V2Session):
+    """After a lost answer to EndTxn, an epoch that has risen is taken for a commit; an abort raises it, too."""
+
+    def end(self) -> Steps[None]:
+        before = self.stamp
+        try:
+            yield from super().end()
+        except Timeout:
+            self.start_epoch((yield from until_answered(self.broker.init_producer_id, self.id)))
+            if self.stamp[1] <= before[1] + 1:
+                raise
+
+
+@mutant("incl, transactions v2")
+class LostProduceIsDone(V2Session):
+    """No answer to Produce is taken for a good one."""
+
+    def produce(self, name: str, records: tuple[Any, ...]) -> Steps[int]:
+        try:
+            return (yield from patiently(self.broker.produce, self.id, self.stamp, name, 0, records))
+        except Timeout:
+            return 0
+
+
+@mutant("incl, transactions v2")
+class ANewSequence(V2Session):
+    """What got no answer is produced once more, as something new."""
+
+    def produce(self, name: str, records: tuple[Any, ...]) -> Steps[int]:
+        sequence = self.sequences[name]
+        while True:
+            try:
+                base = yield from patiently(self.broker.produce, self.id, self.stamp, name, sequence, records)
+                return base
+            except Timeout:
+                sequence += len(records)
+
+
+@mutant("incl, transactions v2")
+class KeepTheSequences(V2Session):
+    """Sequence numbers go on in the next epoch; nothing is taken any more."""
+
+    def start_epoch(self, stamp: tuple[int, int]) -> None:
+        self.stamp = stamp
+
+
+@mutant("incl, transactions v2")
+class ForgetTheProducerId(V2Session):
+    """Only the epoch of EndTxn's answer is taken over, and never a new producer id."""
+
+    def start_epoch(self, stamp: tuple[int, int]) -> None:
+        pid = stamp[0] if self.stamp[0] < 0 else self.stamp[0]
+        super().start_epoch((pid, stamp[1]))
 
 
 @mutant("incl")

@@ -32,6 +32,8 @@ def test_no_schedule_violates_the_protocol(name: str) -> None:
     for fault in FAULTS if name.startswith("embedded") else KAFKA_FAULTS:
         assert faults[fault], f"{fault} never happened"
     assert not VARIANTS[name].old_leaders or faults["old leaders"]
+    for event in ("new producer ids", "settled ends") if name.endswith("v2") else ():
+        assert faults[event], f"{event}: none"
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -68,6 +68,7 @@ VARIANTS = {
     "incl": Variant(old_leaders=True),
     "incl, transactions v2": Variant(session=V2Session, old_leaders=True),
     "group offsets": Variant(worker=GroupWorker),
+    "group offsets, transactions v2": Variant(worker=GroupWorker, session=V2Session),
     "group offsets, no verification": Variant(worker=GroupWorker, verifies=False),
     "447": Variant(worker=GroupWorker, session=GenerationSession, per_worker_id=True),
     "embedded": Variant(session=EmbeddedSession, log=EmbeddedLog, records=60),
@@ -306,6 +307,9 @@ class World:
         return all(worker.inputs.get(source) == self.log.end_of_input(source) for source in INPUTS)
 
     def check(self) -> None:
+        if isinstance(self.log, Broker):
+            self.stats["new producer ids"] += self.log.rolled_over
+            self.stats["settled ends"] += self.log.settled
         self.violations += output_violations(self.log, self.inputs)
         self.violations += state_violations(self.log, self.inputs)
         self.violations += self.snapshots.violations(self.log)

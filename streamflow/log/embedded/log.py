@@ -190,6 +190,9 @@ class EmbeddedLog:
         self._memberships.add(membership)
         return membership
 
+    async def put_out(self, group: str, member_id: str) -> None:
+        """Nothing to do: every member sees at once that the lock of a dead one is free."""
+
     async def tidy(self) -> None:
         """Do at once, and thoroughly, what is done in the background now and then: retention and compaction."""
         await self._housekeeper.tidy(True)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from streamflow.errors import LogCorrupt, LogError
-from streamflow.log.contract import Assignment, Member
+from streamflow.log.contract import NO_COPIES, Assignment, Copies, Member
 from streamflow.log.embedded import files, groups
 from streamflow.log.embedded.access import Access
 from streamflow.log.embedded.control import Change, View
@@ -51,13 +51,16 @@ class EmbeddedMembership:
         self._follower: asyncio.Task[None] | None = None
         self._failure: LogError | None = None
 
-    async def join(self, tasks: Mapping[str, int], address: str, holding: Mapping[str, int]) -> None:
+    async def join(
+        self, tasks: Mapping[str, int], address: str, holding: Mapping[str, int], copies: Copies = NO_COPIES
+    ) -> None:
         if self._assignment.lost:
             await self._forget()
             self.member_id = self._access.entropy(6).hex()
         if self._lock is None:
             self._lock = await self._access.reading.call(MemberLock, _path(self._folder, self.member_id))
-        member = MemberRow(address, dict(sorted(tasks.items())), dict(sorted(holding.items())))
+        sorted_ones = [dict(sorted(one.items())) for one in (tasks, holding, copies.wanted)]
+        member = MemberRow(address, sorted_ones[0], sorted_ones[1], sorted_ones[2], copies.home)
         try:
             self._know(await self._access.write(_join, self._group, self.member_id, member, self._folder))
         except files.LogClosed:
@@ -92,6 +95,9 @@ class EmbeddedMembership:
     async def release(self, tasks: frozenset[str]) -> None:
         self._claims -= tasks
         self._know(await self._access.write(_release, self._group, self.member_id, tasks))
+
+    async def warm(self, tasks: frozenset[str]) -> None:
+        self._know(await self._access.write(_warm, self._group, self.member_id, tasks))
 
     async def confirm(self) -> bool:
         group = await self._access.read(_group, self._group)
@@ -242,6 +248,13 @@ def _claim(
     had = groups.claim(group, id, tasks, overdue)
     change.put(GROUP, group, name)
     return had, group
+
+
+def _warm(change: Change, name: str, id: str, tasks: frozenset[str]) -> GroupRow:
+    group = _group(change, name)
+    groups.warm(group, id, tasks)
+    change.put(GROUP, group, name)
+    return group
 
 
 def _release(change: Change, name: str, id: str, tasks: frozenset[str]) -> GroupRow:

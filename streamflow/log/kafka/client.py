@@ -27,6 +27,7 @@ from aiokafka.protocol.types import Int16
 from streamflow.errors import LogError, LogUnavailable, UnknownTopic
 from streamflow.log.kafka import codes, wire
 from streamflow.log.kafka.security import Security
+from streamflow.log.trouble import said
 from streamflow.record import TopicPartition
 
 logger = logging.getLogger("streamflow.kafka")
@@ -147,7 +148,7 @@ class Client:
         except (OSError, KafkaError, TimeoutError, ValueError) as error:
             if used is not None:
                 self._drop(node, lane, used)
-            what = "did not answer in time" if isinstance(error, TimeoutError) else f"{error or type(error).__name__}"
+            what = "did not answer in time" if isinstance(error, TimeoutError) else said(error)
             raise LogUnavailable(f"broker {node} of {self.name}: {what}") from error
         except wire.Unspoken as error:
             raise LogError(f"broker {node} of {self.name}: {error}; streamflow needs Kafka 3.6 or later") from None
@@ -155,7 +156,7 @@ class Client:
     async def _answer(self, lane: Lane, request: Any) -> Any:
         """Wait for an answer; who gives up leaves it to be read and thrown away, for the connection owes it."""
         lane.owes += 1
-        answering = asyncio.ensure_future(lane.connection.send(request))
+        answering = asyncio.ensure_future(wire.send(lane.connection, request))
         self._background.add(answering)
 
         def read(done: asyncio.Future[Any]) -> None:
@@ -197,11 +198,11 @@ class Client:
                 async with asyncio.timeout(timeout):
                     connection = await self.dial(host, port)
                     try:
-                        return await connection.send(request)
+                        return await wire.send(connection, request)
                     finally:
                         connection.close()
             except (OSError, KafkaError, TimeoutError) as error:
-                why = error or type(error).__name__
+                why = said(error)
             except wire.Unspoken as error:
                 raise LogError(f"{self.name}: {error}; streamflow needs Kafka 3.6 or later") from None
         raise LogUnavailable(f"{self.name} cannot be reached: {why}")

@@ -26,7 +26,9 @@ from aiokafka.protocol.group import (
 )
 
 from streamflow.errors import LogError, LogUnavailable
+from streamflow.log.kafka import wire
 from streamflow.log.kafka.sharing import PROTOCOL, PROTOCOL_TYPE
+from streamflow.log.trouble import said
 
 DYNAMIC: Any = None  # no group.instance.id: a restart is a new member, and the dead are put out
 PATIENCE = 5.0  # seconds for an answer that waits for nobody
@@ -218,11 +220,11 @@ class Finder:
                 async with asyncio.timeout(PATIENCE / 2):
                     line = await self._dialer.dial(host, port, client_id=self._client_id, request_timeout=self._longest)
                     try:
-                        answer = await line.send(FindCoordinatorRequest(self._group, 0))
+                        answer = await wire.send(line, FindCoordinatorRequest(self._group, 0))
                     finally:
                         line.close()
             except (OSError, KafkaError, TimeoutError) as error:
-                why = f"{host}:{port}: {error or type(error).__name__}"
+                why = f"{host}:{port}: {said(error)}"
                 continue
             if answer.error_code == _OK:
                 return answer.host, answer.port
@@ -248,7 +250,7 @@ class Line:
                     if self._connection is None or not self._connection.connected():
                         self._connection = await self._finder.connect()
                 connection = self._connection
-                return await connection.send(request)
+                return await wire.send(connection, request)
         except LogError:
             self.close()
             raise
@@ -266,4 +268,4 @@ class Line:
         self._finder.forget()
         if isinstance(error, TimeoutError):
             raise LogUnavailable(f"the group's coordinator did not answer within {patience:g} s") from error
-        raise LogUnavailable(f"the group's coordinator cannot be reached ({error or type(error).__name__})") from error
+        raise LogUnavailable(f"the group's coordinator cannot be reached ({said(error)})") from error

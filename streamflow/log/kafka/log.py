@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from streamflow.log.contract import Commit, Fetched, Membership, Offsets, Outcome, Session
 from streamflow.log.kafka.client import Client
-from streamflow.log.kafka.membership import KafkaMembership
+from streamflow.log.kafka.membership import KafkaMembership, put_out
 from streamflow.log.kafka.positions import Positions
 from streamflow.log.kafka.producing import Appending
 from streamflow.log.kafka.reading import Reading
@@ -105,5 +105,8 @@ class KafkaLog:
     def membership(self, group: str) -> Membership:
         membership = KafkaMembership(self._client, group, session_timeout=self._session_timeout)
         self._memberships.append(membership)
-        self._transactions.speak_for(group, membership.identity)
+        self._transactions.speak_for(group, membership)
         return membership
+
+    async def put_out(self, group: str, member_id: str) -> None:
+        await put_out(self._client, group, member_id)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from streamflow.errors import LogError, LogUnavailable
-from streamflow.log.contract import Assignment, Member
+from streamflow.log.contract import NO_COPIES, Assignment, Copies, Member
 from streamflow.log.kafka.coordinator import (
     PATIENCE,
     Coordinator,
@@ -36,15 +36,15 @@ from streamflow.log.kafka.coordinator import (
     OtherGeneration,
     Rebalancing,
 )
-from streamflow.log.kafka.sharing import Given, Told, decode, encode, share
+from streamflow.log.kafka.sharing import Given, Told, decode, encode, share_out
+from streamflow.log.trouble import Trouble
 
 HEARTBEAT = 0.5  # seconds; shorter where the session is short
 HURRY = 0.1  # between two heartbeats while tasks change hands
 GATHER = 0.05  # what is to be told waits so long for more of it
 UNHEARD = 2.0  # seconds after which a join that the coordinator is not waiting on is made again
 BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0)
-LEAVING = 2.0  # seconds for a farewell
-QUIET = 10.0  # seconds between two log lines about the same trouble
+LEAVING = 1.5  # seconds for a farewell
 
 _NOBODY = Assignment(0, frozenset(), frozenset())
 _logger = logging.getLogger("streamflow.log")
@@ -57,6 +57,7 @@ class _News:
     tasks: Mapping[str, int] = field(default_factory=dict[str, int])
     address: str = ""
     holding: Mapping[str, int] = field(default_factory=dict[str, int])
+    copies: Copies = NO_COPIES
 
 
 class KafkaMembership:
@@ -79,10 +80,12 @@ class KafkaMembership:
         self._revocation_timeout = revocation_timeout
         self._heartbeat = min(HEARTBEAT, session_timeout / 6)
         self._coordinator = self._new_coordinator()
+        self._identity = ("", -1)
         self._name = ""  # the coordinator's name of this member
         self._generation = -1
         self._news = _News()
         self._claims: frozenset[str] = frozenset()
+        self._warm: frozenset[str] = frozenset()
         self._given = Given()
         self._awaited: dict[str, float] = {}  # task that another member still holds -> since when
         self._assignment = _NOBODY
@@ -95,17 +98,19 @@ class KafkaMembership:
         self._life: asyncio.Task[None] | None = None
         self._failure: LogError | None = None
         self._trouble: LogUnavailable | None = None
-        self._said = -QUIET
+        self._lasting = Trouble(_logger, lambda: asyncio.get_running_loop().time())
 
     # --- the contract
 
-    async def join(self, tasks: Mapping[str, int], address: str, holding: Mapping[str, int]) -> None:
+    async def join(
+        self, tasks: Mapping[str, int], address: str, holding: Mapping[str, int], copies: Copies = NO_COPIES
+    ) -> None:
         """See `Membership.join`. Waits for the group a few seconds at most: it may wait for a member that has died."""
         if self._assignment.lost:
             self._begin_anew()
         if self._failure is not None:
             raise self._failure
-        news = _News(dict(tasks), address, dict(holding))
+        news = _News(dict(tasks), address, dict(holding), copies)
         if news != self._news or not self._version:
             self._news = news
             self._tell_group()
@@ -122,8 +127,11 @@ class KafkaMembership:
         return self._assignment
 
     def identity(self) -> tuple[str, int]:
-        """The coordinator's name of this member and its generation, as TxnOffsetCommit wants them; ``("", -1)`` for none."""
-        return (self._name, self._generation) if self._generation >= 0 else ("", -1)
+        """The coordinator's name of this member and its generation, as TxnOffsetCommit wants them.
+
+        One that was put out still goes by its old name, which is refused; ``("", -1)``, before the first join, is not.
+        """
+        return self._identity
 
     async def newer(self, than: tuple[str, int], timeout: float) -> tuple[str, int]:
         """The identity, as soon as it is another one: for whoever was told that ``than`` is not the group's newest."""
@@ -150,6 +158,11 @@ class KafkaMembership:
             self._claims -= tasks
             self._tell_group()
 
+    async def warm(self, tasks: frozenset[str]) -> None:
+        new, self._warm = tasks - self._warm, tasks
+        if new & frozenset(self._given.warming):  # all else is told with the next join, whoever causes it
+            self._tell_group()
+
     async def confirm(self) -> bool:
         return self._generation >= 0 and await self._ask() and not self._claims & frozenset(self._given.passed)
 
@@ -171,7 +184,7 @@ class KafkaMembership:
     async def leave(self) -> None:
         await self._stop()
         name, self._name, self._generation = self._name, "", -1
-        self._claims, self._given, self._assignment = frozenset(), Given(), _NOBODY
+        self._claims, self._warm, self._given, self._assignment = frozenset(), frozenset(), Given(), _NOBODY
         self._version = self._told_version = 0
         self._joining = self._stale = False
         try:
@@ -239,12 +252,13 @@ class KafkaMembership:
                 self._name, self._trouble = named.member, None
         joined = await self._join_watched(told)
         self._generation = joined.generation
+        self._identity = self._name, joined.generation
         self._wake()  # who waits for the group's newest generation has it before the tasks are shared out
         given: dict[str, bytes] = {}
         try:
             if joined.told is not None:
                 members = {name: _decoded(data) for name, data in joined.told.items()}
-                given = {name: encode(one) for name, one in share(members).items()}
+                given = {name: encode(one) for name, one in share_out(members).items()}
             mine = await self._coordinator.sync(self._name, joined.generation, sorted(given.items()))
         except (Rebalancing, OtherGeneration):
             self._stale = True
@@ -255,6 +269,7 @@ class KafkaMembership:
         """Join, and ask on the other line whether the coordinator waits for that: a join may be lost unnoticed."""
         loop = asyncio.get_running_loop()
         join = loop.create_task(self._coordinator.join(self._name, told))
+        join.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be there to hear it
         unheard = loop.time()
         try:
             while not (await asyncio.wait((join,), timeout=self._heartbeat))[0]:
@@ -279,9 +294,13 @@ class KafkaMembership:
             tasks=dict(sorted(self._news.tasks.items())),
             state=dict(sorted(self._news.holding.items())),
             holds=sorted(self._claims),
-            meant=sorted(self._assignment.tasks),
+            meant=self._given.belongs,
             generation=self._assignment.generation,
             overdue=sorted(self._overdue()),
+            wanted=dict(sorted(self._news.copies.wanted.items())),
+            home=self._news.copies.home,
+            warm=sorted(self._warm),
+            follows=self._given.standbys,
         )
 
     def _settle(self, given: Given, version: int) -> None:
@@ -292,7 +311,9 @@ class KafkaMembership:
         now = asyncio.get_running_loop().time()
         waiting = set(given.tasks) - set(given.free)
         self._awaited = {task: self._awaited.get(task, now) for task in waiting}
-        self._assignment = Assignment(self._generation, frozenset(given.tasks), frozenset(given.free))
+        self._assignment = Assignment(
+            self._generation, frozenset(given.tasks), frozenset(given.free), standbys=frozenset(given.standbys)
+        )
         self._wake()
 
     def _count_waits(self) -> None:
@@ -320,6 +341,7 @@ class KafkaMembership:
             if not self._joining:
                 self._stale = True
                 self._kick.set()
+        self._lasting.over(f"group {self._group!r} answers again, after %.0f s")
 
     def _tell_group(self) -> None:
         self._version += 1
@@ -342,7 +364,7 @@ class KafkaMembership:
         self.abandon()
         self.member_id = self._entropy(6).hex()
         self._coordinator = self._new_coordinator()
-        self._given, self._assignment = Given(), _NOBODY
+        self._given, self._assignment, self._warm = Given(), _NOBODY, frozenset()
         self._awaited.clear()
         self._joining = self._stale = False
         self._version = self._told_version = 0
@@ -384,10 +406,9 @@ class KafkaMembership:
 
     def _say(self, trouble: LogUnavailable) -> None:
         self._trouble = trouble
-        now = asyncio.get_running_loop().time()
-        if now - self._said >= QUIET:
-            self._said = now
-            _logger.warning("group %r: member %s: %s; trying again", self._group, self.member_id, trouble)
+        self._lasting.say(
+            "group %r: member %s: %s; trying again until it answers", self._group, self.member_id, trouble
+        )
 
 
 async def put_out(dialer: Dialer, group: str, member_id: str) -> None:
@@ -414,6 +435,7 @@ def _decoded(data: bytes) -> Told:
 def _member(found: Described) -> Member:
     try:
         told = decode(found.told, Told)
-        return Member(told.id, told.address, frozenset(decode(found.given, Given).holds if found.given else ()))
+        given = decode(found.given, Given) if found.given else Given()
+        return Member(told.id, told.address, frozenset(given.holds), frozenset(given.standbys))
     except ValueError:
         return Member(found.member, "", frozenset())

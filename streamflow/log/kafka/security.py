@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,6 +39,7 @@ class Security:
         if self.protocol in ("SSL", "SASL_SSL"):
             found["ssl_context"] = self._context()
         if self.protocol.startswith("SASL"):
+            logging.getLogger("aiokafka.conn").addFilter(_holds_no_secret)
             found["sasl_mechanism"] = self.mechanism
             if self.mechanism == "OAUTHBEARER":
                 found["sasl_oauth_token_provider"] = _provider(self.token)
@@ -62,6 +64,11 @@ class Security:
             raise ConfigError(f"the certificates {files} cannot be used: {error}") from None
         context.check_hostname = self.check_hostname
         return context
+
+
+def _holds_no_secret(line: logging.LogRecord) -> bool:
+    """Whether a line may be logged: at level DEBUG a connection shows its requests, those with a password too."""
+    return "Sasl" not in line.getMessage()
 
 
 def _provider(token: Any) -> Any:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnRequest,
@@ -47,22 +47,42 @@ PATIENCE = 4.0  # seconds for one answer within it
 INIT_LONGEST = 20.0  # seconds to settle the last transaction
 _V2 = 2  # level of the feature transaction.version
 
-Identity = Callable[[], tuple[str, int]]
-"""Member id and generation of the group as of now; ``("", -1)`` for one who is no member."""
+GENERATION_WAIT = 2.0  # seconds for a new generation whose answer is on its way to us
 _OTHER_GENERATION = frozenset({codes.ILLEGAL_GENERATION, codes.UNKNOWN_MEMBER_ID, codes.REBALANCE_IN_PROGRESS})
 
 
-def nobody() -> tuple[str, int]:
-    """The identity of one who is no member of the group."""
-    return "", -1
+class Identified(Protocol):
+    """Who commits, as the group's coordinator knows it."""
+
+    def identity(self) -> tuple[str, int]:
+        """Member id and generation as of now; ``("", -1)`` for one who is no member."""
+        ...
+
+    async def newer(self, than: tuple[str, int], timeout: float) -> tuple[str, int]:
+        """The same, as soon as it is another one."""
+        ...
+
+
+class Nobody:
+    """One who is no member of the group."""
+
+    def identity(self) -> tuple[str, int]:
+        return "", -1
+
+    async def newer(self, than: tuple[str, int], timeout: float) -> tuple[str, int]:
+        return than
 
 
 class Over(Exception):
     """A commit has come to its outcome."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: Outcome, code: int = codes.OK) -> None:
         super().__init__(outcome)
         self.outcome = outcome
+        self.code = code
+
+
+NOBODY = Nobody()
 
 
 class Transactions:
@@ -70,15 +90,15 @@ class Transactions:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._identities: dict[str, Identity] = {}
+        self._members: dict[str, Identified] = {}
 
-    def speak_for(self, group: str, identity: Identity) -> None:
+    def speak_for(self, group: str, member: Identified) -> None:
         """Commits of the group's tasks name this member and its generation."""
-        self._identities[group] = identity
+        self._members[group] = member
 
     def session(self, group: str, task: str) -> KafkaSession:
         """See `Log.session`."""
-        return KafkaSession(self._client, group, task, lambda: self._identities.get(group, nobody)())
+        return KafkaSession(self._client, group, task, lambda: self._members.get(group, NOBODY))
 
     async def commit(self, commits: Sequence[Commit]) -> list[Outcome]:
         """See `Log.commit`: all at the same time, for a commit is mostly waiting."""
@@ -93,12 +113,12 @@ class Transactions:
 class KafkaSession:
     """See `streamflow.log.contract.Session`."""
 
-    def __init__(self, client: Client, group: str, task: str, identity: Identity) -> None:
+    def __init__(self, client: Client, group: str, task: str, member: Callable[[], Identified]) -> None:
         self.task = task
         self.id = f"{group}-{task}"
         self._client = client
         self._group = group
-        self._identity = identity
+        self._member = member
         self._stamp = Stamp(-1, -1, True)
         self._sequences: dict[TopicPartition, int] = {}
         self._v2 = False
@@ -142,9 +162,12 @@ class KafkaSession:
         if self._closed is not None:
             return self._closed
         attempt = _Attempt(self, {tp: mine for tp, mine in batches.items() if mine}, offsets)
+        self._closed = Doubtful(f"task {self.task}: to begin anew")  # also if nobody waits for the outcome
         outcome = await attempt.run()
-        if not isinstance(outcome, Committed):
-            self._closed = outcome if isinstance(outcome, Fenced) else Doubtful(f"task {self.task}: to begin anew")
+        if isinstance(outcome, Committed):
+            self._closed = None
+        elif isinstance(outcome, Fenced):
+            self._closed = outcome
         return outcome
 
     # --- what an attempt needs
@@ -189,7 +212,7 @@ class _Attempt:
         except Over as over:
             return over.outcome
         except (LogError, TimeoutError) as error:
-            return Doubtful(f"task {self._task}: {error or 'a commit took too long'}")
+            return Doubtful(f"task {self._task}: {str(error) or 'a commit took too long'}")
         return Committed(self._ends)
 
     async def _check(self) -> None:
@@ -266,7 +289,7 @@ class _Attempt:
         ]
         api = wire.TXN_OFFSET_COMMIT_V2 if self._v2 else wire.TXN_OFFSET_COMMIT
         while True:
-            member, generation = session._identity()
+            member, generation = identity = session._member().identity()
             call = api(session.id, session._group, stamp.producer, stamp.epoch, generation, member, None, topics, {})
             try:
                 await self._coordinated(
@@ -274,11 +297,15 @@ class _Attempt:
                     lambda answer: [code for _, told, _ in answer.topics for _, code, _ in told],
                     "committing offsets",
                     "group",
+                    lost_is_doubt=not self._v2,
                 )
                 return
-            except Over:
-                # The group may have moved on to its next generation while this was on its way, with us in it.
-                if session._identity() == (member, generation):
+            except Over as over:
+                if over.code != codes.ILLEGAL_GENERATION:
+                    raise
+                # A member, but the group has moved on to its next generation, with us in it: the answer that says so
+                # is on its way. Nothing of this request was taken, so it is made again in the same transaction.
+                if await session._member().newer(identity, GENERATION_WAIT) == identity:
                     raise
 
     async def _end(self) -> None:
@@ -319,8 +346,8 @@ class _Attempt:
     ) -> Any:
         """Ask a coordinator until it gives an answer that decides; raises `Over` for one that is not OK.
 
-        A request whose answer is lost is sent again, which is safe for all of them but V1's EndTxn: there a late copy
-        might decide about the next transaction.
+        A request whose answer is lost is sent again, which is safe but for EndTxn and TxnOffsetCommit in V1: the next
+        transaction has the same epoch there, and a late copy might decide it, or set its offsets back.
         """
         key = self._session.id if kind == "transaction" else self._session._group
         attempt = lost = 0
@@ -328,6 +355,11 @@ class _Attempt:
             wrong: set[int]
             try:
                 node = await self._client.coordinator(kind, key)
+            except LogUnavailable:  # looking it up decides nothing
+                await soon(attempt)
+                attempt += 1
+                continue
+            try:
                 answer = await self._client.call(node, request, PATIENCE)
                 wrong = {code for code in told(answer) if code != codes.OK}
                 if not wrong:
@@ -346,7 +378,7 @@ class _Attempt:
                     if what != "aborting":
                         await self._abort()
                     raise Over(Rejected(f"{what}: {codes.named(code)}"))
-                raise Over(self._unwelcome(code, what, in_doubt=lost > 0 and what == "committing"))
+                raise Over(self._unwelcome(code, what, in_doubt=lost > 0 and what == "committing"), code)
             await soon(attempt - 3)
             attempt += 1
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -34,6 +35,18 @@ TEXT: Any = String("utf-8")
 COMPACT: Any = CompactString("utf-8")
 COMPACT_BYTES: Any = CompactBytes()
 TAGS: Any = ("tags", TaggedFields)
+
+
+def send(connection: Any, request: Any) -> Any:
+    """The answer to a request, to be awaited. Raises `KafkaConnectionError` when it cannot even be sent.
+
+    Between the end of a connection and aiokafka's hearing of it, uvloop refuses to write with a RuntimeError.
+    """
+    try:
+        return connection.send(request)
+    except RuntimeError as error:
+        connection.close()
+        raise KafkaConnectionError(f"the connection has just been closed ({error})") from error
 
 
 class Uuid(AbstractType[bytes]):  # type: ignore[misc]
