@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from streamflow.config import address, apply, outside
 from streamflow.errors import ConfigError, StreamflowError, TopologyError
+from streamflow.run.listen import is_local
+from streamflow.run.logs import JsonReport, log_to_stderr
 from streamflow.run.orders import Orders
 from streamflow.run.report import Report, Terminal, Upstream
 
 if TYPE_CHECKING:
     from streamflow.app import App
 
-LEVELS = ("debug", "info", "warning", "error")
 DEFECT = "this is a defect of streamflow, or of a module it uses; please report it with the traceback"
 _loading = 0
 
@@ -36,7 +37,12 @@ class Options:
     reload: bool = False
     create_topics: bool = False
     log_level: str = "warning"
+    log_format: str = "text"
     debug: bool = False
+    http_token: str | None = None
+    http_open: bool = False
+    advertise: str | None = None
+    fake_input: float | None = None
     changes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def orders(self, worker: int = 0) -> Orders:
@@ -44,7 +50,15 @@ class Options:
         if self.http is None:
             return Orders(None, self.until_idle, self.create_topics)
         host, port = address(self.http)
-        return Orders((host, port + worker if port else 0), self.until_idle, self.create_topics)
+        if self.http_token is None and not self.http_open and not is_local(host):
+            raise ConfigError(
+                f"--http {self.http}: other machines reach it, and anybody there could read all state and write events; "
+                "set STREAMFLOW_HTTP_TOKEN, or allow everybody with --http-open, or listen on 127.0.0.1"
+            )
+        at = host, port + worker if port else 0
+        return Orders(
+            at, self.until_idle, self.create_topics, self.http_token, self.http_open, self.advertise, self.fake_input
+        )
 
 
 def run_app(app: App, **options: Any) -> None:
@@ -90,27 +104,33 @@ def exit_code(error: StreamflowError) -> int:
     return 2 if isinstance(error, ConfigError | TopologyError) else 1
 
 
-def start(app: App, options: Options, script: str) -> int:
+def start(app: App, options: Options, script: str, report: Report | None = None) -> int:
     """Run it, here or in processes of their own; gives the exit code. ``script`` is how ``streamflow run`` names it."""
     settings = apply(app.settings, options.changes)
-    if options.workers == 1 and not options.reload:
-        _log_to_stderr(options.log_level, "")
-        report = Terminal()
-        try:
+    options.orders()  # what is wrong with it is told once, before any process is started
+    log_to_stderr(options.log_level, options.log_format)
+    report = report or (JsonReport() if options.log_format == "json" else Terminal())
+    try:
+        if options.workers == 1 and not options.reload:
             _run_here(app, settings, options.orders(), report)
-        finally:
-            report.close()
-        return 0
-    from streamflow.run.supervisor import supervise
+            return 0
+        from streamflow.run.supervisor import supervise
 
-    return supervise(app, settings, options, script)
+        return supervise(app, settings, options, script, report)
+    except StreamflowError as error:
+        if options.debug or options.log_format == "text":
+            raise  # the command line tells it
+        report.failed(str(error), exit_code(error))
+        return exit_code(error)
+    finally:
+        report.close()
 
 
 def start_supervised(app: App, options: Options, worker: int, descriptor: int) -> int:
     """Run the worker of this number for the supervisor at the other end of the socket; gives the exit code."""
     channel = socket.socket(fileno=descriptor)
     report = Upstream(channel)
-    _log_to_stderr(options.log_level, f"worker {worker}: ")
+    log_to_stderr(options.log_level, options.log_format, worker)
     try:
         _run_here(app, apply(app.settings, options.changes), options.orders(), report, channel)
     except StreamflowError as error:
@@ -139,13 +159,3 @@ def _own_script(app: App) -> str:
     if not names or getattr(main, "__file__", None) is None:
         raise ConfigError("run(workers=...) needs the App in a variable of the script that is started")
     return f"{os.path.relpath(str(main.__file__))}:{names[0]}"
-
-
-def _log_to_stderr(level: str, prefix: str) -> None:
-    import logging
-
-    if level not in LEVELS:
-        raise ConfigError(f"log level {level!r} is none; write {', '.join(LEVELS)}")
-    time = "%(asctime)s " if level in ("debug", "info") else ""
-    shape = f"{prefix}{time}%(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=level.upper(), format=shape, stream=sys.stderr)

@@ -37,10 +37,13 @@ def listening(host: str, port: int) -> socket.socket:
     raise ConfigError(f"--http: the ports {port} to {port + PORT_RANGE - 1} of {host} are all in use; name another")
 
 
-def url(sock: socket.socket) -> str:
-    """The URL under which others reach what listens on this socket; a wildcard address is none, so the host's name."""
+def url(sock: socket.socket, advertised: str | None = None) -> str:
+    """The URL under which others reach what listens on this socket: by the host that is ``advertised``, else by the
+    one it listens on; a wildcard address is none, so by the machine's name."""
     host, port = sock.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
+    if advertised:
+        host = advertised.strip("[]")
+    elif host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

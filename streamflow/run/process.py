@@ -26,6 +26,8 @@ from streamflow.run.listen import is_local, listening, url
 from streamflow.run.orders import Orders
 from streamflow.run.report import Report
 from streamflow.run.signals import Signals
+from streamflow.run.topics import news
+from streamflow.run.watchdog import watch
 from streamflow.runtime.collector import settle
 from streamflow.runtime.prepare import maker, prepare
 from streamflow.runtime.stats import Stats
@@ -61,10 +63,14 @@ def run_until_stopped(
         def stop() -> None:
             loop.call_soon_threadsafe(stopping.set)
 
-        Signals(stop, say="stop      committing and closing" if channel is None else "").install()
+        signals = Signals(stop, say="stop      committing and closing" if channel is None else "")
+        signals.install()
         if channel is not None:
             hold(channel, stop)
-        await run_worker(app, settings, orders, report, stopping)
+        try:
+            await run_worker(app, settings, orders, report, stopping)
+        finally:
+            signals.over()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work())
@@ -87,7 +93,15 @@ async def run_worker(app: App, settings: Settings, orders: Orders, report: Repor
         if planned is None:
             return
         _tell(app, planned, settings, report)
-        await _run(app, planned, settings, orders, log, report, stopping)
+        await call("on_start", settings.on_start)
+        try:
+            while (what := await _run(app, planned, settings, orders, log, report, stopping)) is not None:
+                report.warn(f"{what}: planning anew")
+                planned = await _planned(app, settings, orders, log, report, stopping)
+                if planned is None:
+                    return
+        finally:
+            await call("on_stop", settings.on_stop)
     finally:
         await log.close()
 
@@ -127,23 +141,30 @@ async def wait_until_idle(app: App, settings: Settings, orders: Orders, report: 
 
 async def _run(
     app: App, planned: Plan, settings: Settings, orders: Orders, log: Log, report: Report, stopping: asyncio.Event
-) -> None:
+) -> str | None:
+    """Run to the end; gives what is new of the topics, if that ended it."""
     worker = make_worker(app, planned, settings, log, create=creates(settings, orders))
     settle()
     idle = Idle(planned, log) if orders.until_idle else None
     if idle is not None:
         await idle.start()
-    await call("on_start", settings.on_start)
-    try:
-        sock = _listen(worker, *orders.http, report) if orders.http is not None else None
-        helpers: list[Coroutine[Any, Any, None]] = [_stop_when(stopping, worker), _show_restores(worker, report)]
-        if idle is not None:
-            helpers.append(_stop_when_idle(idle, worker, report))
-        if sock is not None:
-            helpers.append(_serve(app, worker, sock, hurry=idle is None))
-        await beside(worker.run(), helpers, worker.stop)
-    finally:
-        await call("on_stop", settings.on_stop)
+    sock = _listen(worker, *orders.http, orders, report) if orders.http is not None else None
+    helpers: list[Coroutine[Any, Any, None]] = [_stop_when(stopping, worker), _show_restores(worker, report)]
+    found: list[str] = []
+    if idle is not None:
+        helpers.append(_stop_when_idle(idle, worker, report))
+    else:
+        helpers.append(_stop_when_planned_otherwise(app, planned, log, worker, found))
+    if orders.fake_input:
+        from streamflow.run.made_up import feed
+
+        helpers.append(feed(app.topology, planned, log, orders.fake_input, report))
+    if settings.watchdog_ms is not None:
+        helpers.append(watch(worker, settings.watchdog_ms / 1000))
+    if sock is not None:
+        helpers.append(_serve(app, worker, settings, sock, orders, hurry=idle is None))
+    await beside(worker.run(), helpers, worker.stop)
+    return found[0] if found and not stopping.is_set() else None
 
 
 def make_worker(app: App, planned: Plan, settings: Settings, log: Log, *, create: bool) -> Worker:
@@ -159,6 +180,8 @@ def make_worker(app: App, planned: Plan, settings: Settings, log: Log, *, create
         rules=Rules.of(app.id, settings),
         pace=Pace.of(settings),
         holding=stores.holding(),
+        standby_replicas=settings.standby_replicas,
+        home=stores.home,
         create_topic=maker(planned, app.topology, settings, log, create=create),
         on_state_change=teller(settings.on_state_change) if settings.on_state_change else None,
     )
@@ -214,10 +237,18 @@ async def _stop_when_idle(idle: Idle, worker: Worker, report: Report) -> None:
     worker.stop()
 
 
+async def _stop_when_planned_otherwise(app: App, planned: Plan, log: Log, worker: Worker, found: list[str]) -> None:
+    found.append(await news(app.topology, planned, log))
+    worker.stop()
+
+
 async def _show_restores(worker: Worker, report: Report) -> None:
-    """Tell how far restores are while there are any."""
-    shown = False
+    """Tell how far restores are while there are any, and who the worker is whenever that changes."""
+    shown, member = False, ""
     while True:
+        if worker.membership.member_id != member:
+            member = worker.membership.member_id
+            report.member(member)
         progresses = [held.place.progress for held in worker.roster.restoring()]
         left = sum(progress.left for progress in progresses)
         if left or shown:
@@ -226,24 +257,36 @@ async def _show_restores(worker: Worker, report: Report) -> None:
         await asyncio.sleep(LOOK)
 
 
-def _listen(worker: Worker, host: str, port: int, report: Report) -> socket.socket:
+def _listen(worker: Worker, host: str, port: int, orders: Orders, report: Report) -> socket.socket:
     """Take the port at once, so that the worker can tell its group where it answers."""
     sock = listening(host, port)
-    worker.address = url(sock)
+    worker.address = url(sock, orders.advertise)
     given = sock.getsockname()[1]
     report.fact("http", worker.address + (f" (port {port} is in use)" if port and given != port else ""))
-    if not is_local(host):
+    if not is_local(host) and orders.http_token is None:
         report.warn(f"HTTP on {host} can be reached from other machines, and anybody there can read all state")
     return sock
 
 
-async def _serve(app: App, worker: Worker, sock: socket.socket, *, hurry: bool) -> None:
+async def _serve(
+    app: App, worker: Worker, settings: Settings, sock: socket.socket, orders: Orders, *, hurry: bool
+) -> None:
     """Import and start the server when the first records are through; a short job ends without it."""
     try:
         await (_first_records(worker) if hurry else asyncio.sleep(HTTP_PATIENCE))
-        serve = (await asyncio.to_thread(_import_server)).serve
+        serve, told = await asyncio.to_thread(_import_server)
         host = sock.getsockname()[0]
-        server = await serve(worker, host=host, topology=app.topology, allow_remote=True, sock=sock)
+        server = await serve(
+            worker,
+            host=host,
+            topology=app.topology,
+            routes=app.routes,
+            token=orders.http_token,
+            allow_remote=orders.http_open,
+            address=worker.address,
+            sock=sock,
+            settings=told(settings, http_token=orders.http_token, http_open=orders.http_open or None),
+        )
     except BaseException:
         sock.close()
         raise
@@ -265,5 +308,6 @@ async def _first_records(worker: Worker) -> None:
 
 def _import_server() -> Any:
     import streamflow.http
+    from streamflow.http.settings import told
 
-    return streamflow.http
+    return streamflow.http.serve, told

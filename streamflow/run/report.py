@@ -6,6 +6,7 @@ JSON up a socket, and the supervisor shows them.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -37,6 +38,10 @@ class Report(Protocol):
         """How far a job is, in records; ``left`` 0 ends it."""
         ...
 
+    def member(self, id: str) -> None:
+        """Who this worker is in its group, for the one who would bury it."""
+        ...
+
     def close(self) -> None:
         """Nothing more is said."""
         ...
@@ -62,13 +67,21 @@ class Terminal:
         if self._bars is not None:
             self._bars.update(job, total, left)
 
+    def member(self, id: str) -> None:
+        pass
+
     def close(self) -> None:
         if self._bars is not None:
             self._bars.close()
+        self._line("")
 
     def _line(self, text: str) -> None:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        try:
+            sys.stderr.write(text and text + "\n")
+            sys.stderr.flush()
+        except OSError:
+            # Whoever read this has gone; a worker goes on without. What is still buffered must not complain at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class _Bars:
@@ -141,6 +154,9 @@ class Upstream:
         if not left or now - self._told > 0.2:
             self._told = now
             self._say("progress", job, total, left)
+
+    def member(self, id: str) -> None:
+        self._say("member", id)
 
     def close(self) -> None:
         pass

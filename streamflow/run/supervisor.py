@@ -8,11 +8,12 @@ to each carries what it has to say, and tells it when the supervisor is gone.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from streamflow.errors import StreamflowError
+from streamflow.log.open import is_embedded, open_log
 from streamflow.run.changes import changed
-from streamflow.run.report import Report, Terminal
-from streamflow.run.signals import Signals
+from streamflow.run.report import Report
+from streamflow.run.signals import LONGEST, Signals
 from streamflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,30 +34,41 @@ if TYPE_CHECKING:
 
 BACKOFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY = 10.0  # seconds; a worker that lived so long begins its count of deaths anew
+BURIAL = 5.0  # seconds
 DEATHS = 10  # so many quick deaths in a row are no accident
 
 Command = Callable[[int, int], Sequence[str]]
 """``(number of the worker, its end of the socket) -> what to execute``."""
 
+Bury = Callable[[str], Awaitable[None]]
+"""Takes a dead worker out of its group, by the id it told."""
+
 
 @dataclass
 class Child:
-    """One worker: its number, its process while there is one, and what it said last of a long job."""
+    """One worker: its number, its process while there is one, what it said last of a long job, and its name in the
+    group."""
 
     number: int
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
     stopping: bool = False
+    member: str = ""
     jobs: dict[Any, tuple[int, int]] = field(default_factory=dict[Any, tuple[int, int]])
 
 
 class Supervisor:
-    """Keeps ``workers`` processes running until `stop`, a failure, or their own orderly ends."""
+    """Keeps ``workers`` processes running until `stop`, a failure, or their own orderly ends.
 
-    def __init__(self, command: Command, workers: int, report: Report) -> None:
+    ``bury`` is called when one was killed: its group would otherwise wait until its session is over.
+    """
+
+    def __init__(self, command: Command, workers: int, report: Report, bury: Bury | None = None) -> None:
         self.code = 0
         self._command = command
         self._report = report
+        self._bury = bury
+        self._burials: set[asyncio.Task[None]] = set()
         self._children = [Child(number) for number in range(workers)]
         self._told: set[tuple[str, str]] = set()
         self._stopping = asyncio.Event()
@@ -64,6 +78,7 @@ class Supervisor:
     async def run(self) -> int:
         """Start all and see them through; gives the exit code."""
         await asyncio.gather(*(self._keep(child) for child in self._children))
+        await asyncio.gather(*self._burials)
         return self.code
 
     def stop(self) -> None:
@@ -101,6 +116,8 @@ class Supervisor:
         while not self._stopping.is_set():
             change, child.stopping, begun = self._change, False, loop.time()
             code = await self._live(child)
+            if code != 0:
+                self._bury_later(child)
             if self._stopping.is_set():
                 if code > 0:
                     self.code = self.code or code
@@ -124,6 +141,21 @@ class Supervisor:
                 return
             self._report.warn(f"{killed}; starting it again")
             await self._rest(BACKOFF[min(child.deaths, len(BACKOFF)) - 1])
+
+    def _bury_later(self, child: Child) -> None:
+        member, child.member = child.member, ""
+        if self._bury is not None and member:
+            burial = asyncio.get_running_loop().create_task(self._bury_now(self._bury, member))
+            self._burials.add(burial)
+            burial.add_done_callback(self._burials.discard)
+
+    async def _bury_now(self, bury: Bury, member: str) -> None:
+        """Best effort: without it the others wait for the session, and that is all."""
+        try:
+            async with asyncio.timeout(BURIAL):
+                await bury(member)
+        except (StreamflowError, TimeoutError) as error:
+            self._report.warn(f"a killed worker stays in its group until its session is over: {error}")
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -159,6 +191,8 @@ class Supervisor:
         word, *arguments = said
         if word == "progress":
             self._progress(child, *arguments)
+        elif word == "member":
+            child.member = arguments[0]
         elif word == "failed":
             self._say_failed(*arguments)
         elif word == "fact" and arguments[0] == "http":
@@ -193,25 +227,39 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def supervise(app: App, settings: Settings, options: Options, script: str) -> int:
+def supervise(app: App, settings: Settings, options: Options, script: str, report: Report) -> int:
     """Run the script in ``options.workers`` processes; gives the exit code."""
-    report = Terminal()
     report.fact("workers", str(options.workers))
-    try:
-        return asyncio.run(_supervise(app, settings, options, script, report))
-    finally:
-        report.close()
+    return asyncio.run(_supervise(app, settings, options, script, report))
 
 
 async def _supervise(app: App, settings: Settings, options: Options, script: str, report: Report) -> int:
     loop = asyncio.get_running_loop()
-    supervisor = Supervisor(lambda number, end: command(script, options, number, end), options.workers, report)
+    if options.http_token is not None:
+        os.environ["STREAMFLOW_HTTP_TOKEN"] = options.http_token  # for the workers; arguments can be seen by everybody
 
-    Signals(
+    async def bury(member: str) -> None:
+        log = open_log(settings.broker)
+        try:
+            await log.start()
+            await log.put_out(app.id, member)
+        finally:
+            await log.close()
+
+    supervisor = Supervisor(
+        lambda number, end: command(script, options, number, end),
+        options.workers,
+        report,
+        None if is_embedded(settings.broker) else bury,  # there a lock tells
+    )
+
+    signals = Signals(
         lambda: loop.call_soon_threadsafe(supervisor.stop),
         say="stop      telling the workers to commit and close",
         before_end=supervisor.kill,
-    ).install()
+        longest=LONGEST + 0.5,  # the workers have their own
+    )
+    signals.install()
     helpers: list[asyncio.Task[None]] = []
     if options.until_idle:
         from streamflow.run.process import wait_until_idle
@@ -224,6 +272,7 @@ async def _supervise(app: App, settings: Settings, options: Options, script: str
     try:
         code = await supervisor.run()
     finally:
+        signals.over()
         for helper in helpers:
             helper.cancel()
         ended = await asyncio.gather(*helpers, return_exceptions=True)
@@ -239,8 +288,11 @@ def command(script: str, options: Options, number: int, end: int) -> list[str]:
     host, at = options.orders(number).http or ("", 0)
     found = [*_interpreter(), "run", script, "--worker-index", str(number), "--lifeline", str(end)]
     found += ["--http", f"{host}:{at}"] if host else ["--no-http"]
-    found += ["--workers", "1", "--log-level", options.log_level]
+    found += ["--workers", "1", "--log-level", options.log_level, "--log-format", options.log_format]
     found += [f"--{name}" for name, on in (("create-topics", options.create_topics), ("debug", options.debug)) if on]
+    found += ["--http-open"] if options.http_open else []
+    found += ["--fake-input", str(options.fake_input)] if options.fake_input and number == 0 else []
+    found += ["--advertise", options.advertise] if options.advertise else []
     for name in ("broker", "state_dir", "commit_interval"):
         if name in options.changes:
             found += [f"--{name.replace('_', '-')}", str(options.changes[name])]

@@ -14,6 +14,7 @@ Nothing of a task is processed between 1 and 3.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from streamflow.record import TopicPartition
 from streamflow.runtime.task import Task
 from streamflow.state.changelog import meta_record
 from streamflow.state.meta import Meta
+
+logger = logging.getLogger("streamflow.worker")
 
 
 @dataclass
@@ -53,6 +56,7 @@ class Round:
     ledger: Ledger
     commit: Commit
     meta: Meta | None
+    at: int
 
 
 def prepare(task: Task, ledger: Ledger, clock: Clock) -> Round | None:
@@ -62,6 +66,7 @@ def prepare(task: Task, ledger: Ledger, clock: Clock) -> Round | None:
     """
     if task.over:
         return None
+    task.services.commit_wanted = False
     offsets = task.positions()
     if offsets == ledger.committed and not len(task.outbox) and not any(s.dirty for s in task.stores.values()):
         return None
@@ -75,7 +80,7 @@ def prepare(task: Task, ledger: Ledger, clock: Clock) -> Round | None:
         if changes:
             batches[TopicPartition(changelog, task.partition)] = encode(changes)
     commit = Commit(ledger.session, batches, offsets, meta.commit_seq if meta else 0, meta.commit_id if meta else b"")
-    return Round(task, ledger, commit, meta)
+    return Round(task, ledger, commit, meta, clock.now_ms())
 
 
 def settle(done: Round, outcome: Outcome) -> None:
@@ -86,7 +91,9 @@ def settle(done: Round, outcome: Outcome) -> None:
         return
     for name, store in task.stores.items():
         changelog = task.sub.changelogs.get(name)
-        if done.meta is None or changelog is None:  # it has no changelog: it only moves on with the others
+        if name in task.sub.reused:
+            store.commit(_of_topic(done, name, store.position))
+        elif done.meta is None or changelog is None:  # it has no changelog: it only moves on with the others
             store.commit(store.meta or Meta(app_id="", store=name, changelog="", partition=task.partition))
         else:
             store.commit(
@@ -98,9 +105,23 @@ def settle(done: Round, outcome: Outcome) -> None:
                     position=outcome.ends.get(TopicPartition(changelog, task.partition), store.position),
                 )
             )
-    task.outbox.clear()
+    task.outbox.settle()
     done.ledger.meta = done.meta
     done.ledger.committed = dict(done.commit.offsets)
+
+
+def _of_topic(done: Round, store: str, before: int) -> Meta:
+    """Of a table that its own topic serves as changelog: it stands where the task has come to in that topic."""
+    task, topic = done.task, done.task.sub.reused[store]
+    blank = Meta(app_id="", store=store, changelog=topic, partition=task.partition, written_at=done.at)
+    return msgspec.structs.replace(
+        done.meta or blank,
+        store=store,
+        changelog=topic,
+        incarnation=done.ledger.incarnations.get(store, ""),
+        fingerprint=done.ledger.fingerprint,
+        position=done.commit.offsets.get(TopicPartition(topic, task.partition), before),
+    )
 
 
 async def commit_all(rounds: Sequence[Round], log: Log) -> list[Outcome]:
@@ -112,6 +133,9 @@ async def commit_all(rounds: Sequence[Round], log: Log) -> list[Outcome]:
         outcomes = [Doubtful(f"{type(error).__name__}: {error}") for _ in rounds]
     for each, outcome in zip(rounds, outcomes, strict=True):
         settle(each, outcome)
+    if in_doubt := [(each, o) for each, o in zip(rounds, outcomes, strict=True) if isinstance(o, Doubtful)]:
+        names = ", ".join(each.task.name for each, _ in in_doubt)  # what befell one befell most of them
+        logger.warning("the outcome of a commit is unknown (%s); recovering %s", in_doubt[0][1].reason, names)
     return outcomes
 
 

@@ -28,17 +28,18 @@ class MissingTopic(UnknownTopic):
 class Outlet:
     """The waiting records of one topic.
 
-    ``lists`` has one list per partition; sinks append to it. Records without a key all go to one
-    partition until the next commit, then to the next one, so that they travel in whole batches.
+    ``lists`` has one list per partition; sinks append to it. Records without a key all go to one partition until
+    the next commit, then to the next one, so that they travel in whole batches. ``sent`` counts what was committed.
     """
 
-    __slots__ = ("_sticky", "lists", "of", "partitions", "topic")
+    __slots__ = ("_sticky", "lists", "of", "partitions", "sent", "topic")
 
     def __init__(self, topic: str, partitions: int, first: int) -> None:
         self.topic = topic
         self.partitions = partitions
         self.lists: list[list[RawRecord]] = [[] for _ in range(partitions)]
         self.of = Partitions(partitions)
+        self.sent = 0
         self._sticky = first % partitions
 
     def null_partition(self) -> int:
@@ -92,6 +93,17 @@ class Outbox:
             for partition, records in enumerate(outlet.lists)
             if records
         }
+
+    def settle(self) -> None:
+        """What waits is committed: count it, and forget it."""
+        for outlet in self._outlets.values():
+            outlet.sent += sum(map(len, outlet.lists))
+            outlet.clear()
+
+    @property
+    def sent(self) -> dict[str, int]:
+        """How many records were committed, by topic."""
+        return {topic: outlet.sent for topic, outlet in self._outlets.items()}
 
     def clear(self) -> None:
         """Forget everything that waits."""

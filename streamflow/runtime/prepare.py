@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from streamflow.errors import LogError, SerdeError, TopicMismatch, TopologyError, UnknownTopic
+from streamflow.errors import ConfigError, LogError, SerdeError, TopicMismatch, TopologyError, UnknownTopic
 from streamflow.log.contract import Log
 from streamflow.plan import DAY_MS, Plan, needed_topics, plan
 from streamflow.runtime.task import Rules
@@ -41,7 +41,9 @@ async def prepare(app_id: str, topology: Topology, settings: Settings, log: Log,
         found = await log.topics()
     counts = {name: info.partitions for name, info in found.items()}
     planned = plan(topology, app_id, counts)
-    _check(planned, found)
+    for topic in planned.internal_topics:
+        check_internal(topic, found.get(topic.name))
+    check_reused(planned, Rules.of(app_id, settings), found)
     await log.create_topics([topic for topic in planned.internal_topics if topic.name not in found])
     await _make_ready(planned)
     if settings.dead_letters:
@@ -79,25 +81,60 @@ def _absent(names: list[str]) -> str:
     return f"{what} not exist; create with `streamflow topics create NAME --partitions N`, or run with --create-topics"
 
 
-def _check(planned: Plan, found: Mapping[str, TopicInfo]) -> None:
+def check_internal(topic: NewTopic, info: TopicInfo | None) -> None:
     """An internal topic with other partitions holds state that this plan cannot find; one that keeps less loses it.
 
-    Other differences of configuration are the business of whoever made them.
+    ``info`` is what is there of it. Raises `TopicMismatch`. Other differences of configuration are the business of
+    whoever made them.
     """
-    for topic in planned.internal_topics:
-        info = found.get(topic.name)
-        if info is not None and info.partitions != topic.partitions:
-            raise TopicMismatch(
-                f"internal topic {topic.name!r} has {info.partitions} partitions, but the topics it follows now have "
-                f"{topic.partitions}; give the App a new id, or delete it to lose what it holds: "
-                f"`streamflow topics delete {topic.name}`"
+    if info is None:
+        return
+    if info.partitions != topic.partitions:
+        raise TopicMismatch(
+            f"internal topic {topic.name!r} has {info.partitions} partitions, but the topics it follows now have "
+            f"{topic.partitions}; give the App a new id, or delete it to lose what it holds: "
+            f"`streamflow topics delete {topic.name}`"
+        )
+    wanted_policy = topic.config.get("cleanup.policy", "delete")
+    policy = info.config.get("cleanup.policy", "delete")
+    if "compact" in wanted_policy and "compact" not in policy:
+        raise TopicMismatch(
+            f"internal topic {topic.name!r} has cleanup.policy={policy}, and a changelog must be compacted, or it "
+            f"forgets rows that nobody changes; set cleanup.policy={wanted_policy}, or delete it to lose what it "
+            f"holds: `streamflow topics delete {topic.name}`"
+        )
+    wanted = _kept(topic.config)
+    if wanted is not None and (kept := _kept(info.config)) and wanted - kept > DAY_MS // 2:
+        raise TopicMismatch(
+            f"internal topic {topic.name!r} has retention.ms={kept}, and the script now asks for {wanted}: windows "
+            "would be missing after a restore; give the step another name= to begin it anew with a topic of its "
+            "own, or keep its window, grace and retention as they were"
+        )
+
+
+def check_reused(planned: Plan, rules: Rules, found: Mapping[str, TopicInfo]) -> None:
+    """Refuse to restore a table from its own topic where that would not give the same table.
+
+    Raises `ConfigError` for settings under which the topic has more than the table, `TopicMismatch` for a topic that
+    forgets.
+    """
+    for topic in (topic for sub in planned.subtopologies for topic in sub.reused.values()):
+        what = f"optimize='all' restores the table of topic {topic!r} from the topic itself"
+        if rules.on_process_error != "fail":
+            raise ConfigError(
+                f"{what}, where a record whose processing failed would count again; use on_process_error='fail', or "
+                "optimize='none'"
             )
-        wanted = _kept(topic.config)
-        if info is not None and wanted is not None and (kept := _kept(info.config)) and wanted - kept > DAY_MS // 2:
+        if rules.max_future_ms is not None:
+            raise ConfigError(
+                f"{what}, where a record that was dropped by max_future would count again; leave out max_future, or use "
+                "optimize='none'"
+            )
+        kept = _kept(found[topic].config)
+        if kept is not None:
             raise TopicMismatch(
-                f"internal topic {topic.name!r} has retention.ms={kept}, and the script now asks for {wanted}: windows "
-                "would be missing after a restore; give the step another name= to begin it anew with a topic of its "
-                "own, or keep its window, grace and retention as they were"
+                f"{what}, but the topic forgets its records after {kept} ms (cleanup.policy="
+                f"{found[topic].config.get('cleanup.policy', 'delete')}): set cleanup.policy=compact, or use optimize='none'"
             )
 
 

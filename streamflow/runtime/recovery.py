@@ -4,7 +4,7 @@
     R2  ends             of the changelogs, asked after R1: nobody else writes them any more
     R3  restore          each store from its own position until its position reaches the end
     R4  inputs           from the newest meta record; the group's offsets are only a cross-check
-    R5  start            a fresh task over the same stores
+    R5  start            a fresh task over the same stores; a table whose own topic is its changelog is read up to there
 
 The order is the proof: after R1 what R2 to R4 read is the whole committed history of this task, and state and
 input positions come out of one and the same commit.
@@ -12,18 +12,20 @@ input positions come out of one and the same commit.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from streamflow.clock import Clock
 from streamflow.errors import StateError, StoreCorrupt, StreamflowError
 from streamflow.log.batch import records
-from streamflow.log.contract import Log, Offsets, Session
+from streamflow.log.contract import Fetched, Log, Offsets, Session
 from streamflow.plan import Plan, SubTopology, task_name
 from streamflow.record import TopicPartition
-from streamflow.runtime import fingerprint
+from streamflow.runtime import fingerprint, read_back
 from streamflow.runtime.commit import Ledger, flat
+from streamflow.runtime.services import NO_TABLES, Tables
 from streamflow.runtime.stores import OpenStore
 from streamflow.runtime.task import Rules, Task
 from streamflow.state.keys import META_KEY
@@ -36,6 +38,7 @@ from streamflow.topology import Source
 logger = logging.getLogger("streamflow.recovery")
 
 RESTORE_BYTES = 4 << 20
+SLICE = 5_000  # changelog records between two turns of the loop; some 10 ms
 
 
 @dataclass
@@ -62,6 +65,7 @@ class Place:
     undo: list[object] | None = None
     damaged: dict[str, str] = field(default_factory=dict[str, str])
     progress: Progress = field(default_factory=Progress)
+    tables: Tables = NO_TABLES
 
     @property
     def name(self) -> str:
@@ -71,6 +75,10 @@ class Place:
     def changelogs(self) -> dict[str, TopicPartition]:
         """Store name -> its changelog partition."""
         return {name: TopicPartition(topic, self.partition) for name, topic in self.sub.changelogs.items()}
+
+    def reused(self) -> dict[str, TopicPartition]:
+        """Store name -> the input partition that serves as its changelog."""
+        return {name: TopicPartition(topic, self.partition) for name, topic in self.sub.reused.items()}
 
     def close(self, now_ms: int) -> None:
         """Write down what is committed, as far as the disk lets us, for the changelog has it too; close every store."""
@@ -103,17 +111,10 @@ async def recover(
     """R1 to R5. Raises `LogError` when the log cannot be had (ask again) and `StreamflowError` when it must stop."""
     await place.session.init()  # R1
     changelogs = place.changelogs()
-    ends = await log.offsets(list(changelogs.values()))  # R2
+    ends = await open_stores(place, group, log, open_store)  # R2
     topics = await log.topics()
-    for spec in place.sub.stores:
-        if spec.name not in place.stores:
-            changelog = changelogs.get(spec.name)
-            incarnation = topics[changelog.topic].id if changelog else ""
-            offsets = ends[changelog] if changelog else Offsets(0, 0)
-            place.stores[spec.name] = await _opened(place, spec, incarnation, offsets, group, log, open_store)
     for store in place.stores.values():
         store.drop()
-    await _look_ahead(place, ends, log)
     if (newest := await log.last_commit(group, place.name)) is not None:
         for name in changelogs:
             place.stores[name].vouch(*newest)
@@ -124,9 +125,11 @@ async def recover(
         for name in changelogs:
             place.stores[name].adopt(meta)
     inputs = await _inputs(place, plan, meta, group, log)  # R4
+    await read_back.begin(place, inputs, group, log, open_store)
     times = meta.stream_times if meta else {}
     partitions = {name: topic.partitions for name, topic in topics.items()}
-    task = Task(place.sub, place.partition, partitions, place.stores, rules, clock, times, place.undo)
+    task = Task(place.sub, place.partition, partitions, place.stores, rules, clock, times, place.undo, place.tables)
+    await read_back.up_to(place, task, inputs, log)
     input_ends = await log.offsets(list(task.inputs))
     for tp, source in task.inputs.items():  # R5
         source.start(inputs[tp], input_ends[tp].end)
@@ -134,10 +137,42 @@ async def recover(
         session=place.session,
         meta=meta or _first(place, plan, topics),
         keeper=min(changelogs, default=None),
-        incarnations={name: topics[changelog.topic].id for name, changelog in changelogs.items()},
+        incarnations={name: topics[tp.topic].id for name, tp in (changelogs | place.reused()).items()},
         committed=task.positions(),
         fingerprint=fingerprint.written(place.sub),
     )
+
+
+async def open_stores(place: Place, group: str, log: Log, open_store: OpenStore) -> dict[TopicPartition, Offsets]:
+    """Open the stores that are not open yet; gives what there is of each changelog, asked before."""
+    topics = await log.topics()
+    reused = {name: tp for name, tp in place.reused().items() if tp.partition < topics[tp.topic].partitions}
+    changelogs = place.changelogs() | reused
+    ends = await log.offsets(list(changelogs.values()))
+    for spec in place.sub.stores:
+        if spec.name not in place.stores:
+            changelog = changelogs.get(spec.name)
+            incarnation = topics[changelog.topic].id if changelog else ""
+            offsets = ends[changelog] if changelog else Offsets(0, 0)
+            place.stores[spec.name] = await _opened(place, spec, incarnation, offsets, group, log, open_store)
+            await asyncio.sleep(0)  # RocksDB takes tens of milliseconds: heartbeats must get through between two
+    await _look_ahead(place, ends, log)
+    return ends
+
+
+async def absorb(store: Store, got: Fetched, since: int) -> AsyncIterator[int]:
+    """Put fetched changelog records from a position on into a store; gives the rows of each slice.
+
+    Between two slices the loop turns, so that a long restore holds up neither other tasks nor heartbeats.
+    """
+    found = [record for batch in got.batches for record in records(batch) if record.offset >= since]
+    for first in range(0, len(found), SLICE):
+        rest = first + SLICE >= len(found)
+        yield store.restore(found[first : first + SLICE], got.next_offset if rest else found[first + SLICE].offset)
+        if not rest:
+            await asyncio.sleep(0)
+    if not found:
+        yield store.restore([], got.next_offset)
 
 
 async def _opened(
@@ -149,15 +184,18 @@ async def _opened(
     witness = store.witness
     try:
         fingerprint.refuse_change(place.sub, store.meta)
-        if witness is None or spec.name not in place.sub.changelogs or not log.loses_commits:
+        if not log.loses_commits or spec.name not in {**place.sub.changelogs, **place.sub.reused}:
             return store
-        if await log.commit_id(group, place.name, witness[0]) == witness[1]:
+        if witness is None and (spec.name in place.sub.changelogs or not store.position):
+            return store
+        if witness is not None and await log.commit_id(group, place.name, witness[0]) == witness[1]:
             return store
     except BaseException:
         store.close()  # nobody else knows yet that it is open
         raise
     store.close()
-    return open_store(place, spec, incarnation, offsets, f"its commit {witness[0]} is not in the log")
+    known = "it tells no commit" if witness is None else f"its commit {witness[0]} is not in the log"
+    return open_store(place, spec, incarnation, offsets, known)
 
 
 async def _look_ahead(place: Place, ends: Mapping[TopicPartition, Offsets], log: Log) -> None:
@@ -189,9 +227,9 @@ async def _restore(place: Place, ends: Mapping[TopicPartition, Offsets], log: Lo
         positions = {tp: max(store.position, ends[tp].start) for tp, store in behind.items()}
         fetched = await log.fetch(positions, max_bytes=RESTORE_BYTES, max_wait=1.0)
         for tp, got in fetched.items():
-            store, since = stores[tp], positions[tp]
-            found = [record for batch in got.batches for record in records(batch) if record.offset >= since]
-            progress.restored += store.restore(found, got.next_offset)
+            store = stores[tp]
+            async for rows in absorb(store, got, positions[tp]):
+                progress.restored += rows
             if store.position >= ends[tp].end:
                 behind.pop(tp, None)
         progress.left = sum(max(0, ends[tp].end - store.position) for tp, store in behind.items())

@@ -11,7 +11,7 @@ import logging
 import traceback
 from typing import Any
 
-from streamflow.errors import RecordError
+from streamflow.errors import RecordError, StreamflowError
 from streamflow.record import TopicPartition
 from streamflow.runtime.context import Context
 from streamflow.settings import Answer, Policy
@@ -25,6 +25,10 @@ ADVICE = {
     "deserialize": "mend the producer or the type, or set on_deserialize_error to 'skip' or 'dead_letter'",
     "process": "mend the function, or set on_process_error to 'skip' or 'dead_letter'",
 }
+
+
+class Unrecorded(StreamflowError):
+    """Something failed that no record of the log can stand for."""
 
 
 def ask(policy: Policy, context: Context, error: Exception) -> Answer:

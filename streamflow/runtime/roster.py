@@ -7,7 +7,8 @@
 Every recovery begins by asking the group (rule R0): a worker that was put out, or passed over, must not fence the
 rightful owner. Such a task is let go instead; if it is still meant for this worker, it is claimed like any other.
 
-Restores run beside each other and beside the running tasks; nothing waits for them.
+Restores run beside each other and beside the running tasks; nothing waits for them. A task that was followed here
+begins with the stores of its copy (`standby.py`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from dataclasses import dataclass, field
 from streamflow.clock import Clock
 from streamflow.errors import LogUnavailable, OffsetOutOfRange, StateError, StoreCorrupt, StoreStalled
 from streamflow.log.contract import Assignment, Log, Membership
+from streamflow.log.trouble import Trouble
 from streamflow.plan import Plan, SubTopology, task_name
 from streamflow.runtime.commit import Ledger
 from streamflow.runtime.recovery import Place, recover
+from streamflow.runtime.services import NO_TABLES, Tables
+from streamflow.runtime.standby import Standbys
 from streamflow.runtime.stats import Stats
 from streamflow.runtime.stores import OpenStore
 from streamflow.runtime.task import Rules, Task
@@ -52,7 +56,8 @@ class Held:
 class Roster:
     """Everything this worker holds, by task name. ``owed`` are tasks that were closed and not yet let go of.
 
-    ``patience`` in seconds is how long a store may refuse to be written before that is an error.
+    ``patience`` in seconds is how long a store may refuse to be written before that is an error. ``trouble`` is the log's
+    when it cannot be had: the same for all tasks, and said once.
     """
 
     plan: Plan
@@ -65,8 +70,23 @@ class Roster:
     stats: Stats
     wake: Callable[[], None]
     patience: float = 60.0
+    tables: Tables = NO_TABLES
     held: dict[str, Held] = field(default_factory=dict[str, Held])
     owed: set[str] = field(default_factory=set[str])
+    standbys: Standbys = field(init=False)
+    trouble: Trouble = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.standbys = Standbys(self.group, self.log, self.clock, self.open_store, self.place, self.wake)
+        self.trouble = Trouble(logger, self.clock.monotonic)
+
+    def place(self, name: str) -> Place:
+        """Where a task is to run; nothing is open there yet."""
+        sub, partition = self.all_tasks()[name]
+        place = Place(sub, partition, self.log.session(self.group, name))
+        place.undo = [] if self.rules.takes_back else None
+        place.tables = self.tables
+        return place
 
     def all_tasks(self) -> dict[str, tuple[SubTopology, int]]:
         """Every task of the plan."""
@@ -85,16 +105,18 @@ class Roster:
         wanted = frozenset(assignment.free - self.held.keys())
         if not wanted:
             return True
-        every = self.all_tasks()
         had = await self.membership.claim(wanted)
         for name in sorted(had):
-            sub, partition = every[name]
-            place = Place(sub, partition, self.log.session(self.group, name))
-            place.undo = [] if self.rules.takes_back else None
+            place = await self.standbys.give(name) or self.place(name)
             self.owed.discard(name)
             self.held[name] = Held(place)
             self.recover(self.held[name])
         return had == wanted
+
+    async def follow(self, assignment: Assignment) -> None:
+        """Keep the copies that are wished for, and those of tasks that are about to come here."""
+        coming = assignment.tasks & self.standbys.copies.keys()
+        await self.standbys.follow((assignment.standbys | coming) - self.held.keys())
 
     def recover(self, held: Held, delay: float = 0.0) -> None:
         """Drop what is not committed and go through recovery; the stores stay open."""
@@ -119,6 +141,7 @@ class Roster:
                 lost.append(name)
                 continue
             held.task, held.ledger = found
+            held.task.services.under_way.wake = self.wake
             held.recovery = None
             logger.info("task %s runs", name)
         return lost
@@ -178,5 +201,8 @@ class Roster:
                     raise StateError(f"{error}; gave up after {self.patience:g} s") from error
             wait = BACKOFF[min(attempt, len(BACKOFF) - 1)]
             attempt += 1
-            logger.warning("task %s cannot recover yet (%s); trying again in %.2g s", place.name, why, wait)
+            if isinstance(why, LogUnavailable):
+                self.trouble.say("%s; trying again until it goes", why)
+            else:
+                logger.warning("task %s cannot recover yet (%s); trying again in %.2g s", place.name, why, wait)
             await asyncio.sleep(wait)

@@ -8,7 +8,6 @@ and in its stores' overlays until `commit.py` makes them visible together.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -22,43 +21,23 @@ from streamflow.operators.contract import Emit, StreamTime
 from streamflow.operators.hold import Held
 from streamflow.plan import SubTopology, task_name
 from streamflow.record import TopicPartition
+from streamflow.runtime.calls import Call
 from streamflow.runtime.context import Context
 from streamflow.runtime.input import Input, Time
 from streamflow.runtime.outbox import MissingTopic, Outbox, Outlet
-from streamflow.runtime.refusal import ask, dead_letter_headers, record_error
-from streamflow.settings import Policy, Settings
+from streamflow.runtime.refusal import Unrecorded, ask, dead_letter_headers, record_error
+from streamflow.runtime.rules import Rules
+from streamflow.runtime.services import NO_TABLES, Scheduled, Services, Tables
 from streamflow.state.layers import rollback
 from streamflow.state.store import Store
 
+__all__ = ["FOREVER", "Oversized", "Rules", "Task"]
+
 FOREVER = (1 << 63) - 1  # the last time there is; no record is later
-_NO_FAULT_OF_THE_RECORD = (MissingTopic, LogUnavailable, StoreCorrupt, StoreStalled, StoreUnavailable)
+IDLE_STEP_MS = 1_000  # by which time goes on at most so often while the input is silent
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What a task does with records it cannot process, and how far in the future it believes."""
-
-    on_deserialize_error: Policy = "fail"
-    on_process_error: Policy = "fail"
-    dead_letter_topic: str = ""
-    max_future_ms: int | None = None
-    emit_on_commit: bool = False
-
-    @staticmethod
-    def of(app_id: str, settings: Settings) -> Rules:
-        """The rules that an application's settings say."""
-        return Rules(
-            settings.on_deserialize_error,
-            settings.on_process_error,
-            settings.dead_letter_topic or f"{app_id}-dead-letters",
-            settings.max_future_ms,
-            settings.emit == "on_commit",
-        )
-
-    @property
-    def takes_back(self) -> bool:
-        """Some policy goes on after a failure, so one record's effects must be undoable."""
-        return self.on_deserialize_error != "fail" or self.on_process_error != "fail"
+_NO_FAULT_OF_THE_RECORD = (Unrecorded, MissingTopic, LogUnavailable, StoreCorrupt, StoreStalled, StoreUnavailable)
 
 
 class Oversized(Exception):
@@ -84,6 +63,7 @@ class Task:
         clock: Clock,
         stream_times: Mapping[str, int],
         undo: list[Any] | None = None,
+        tables: Tables = NO_TABLES,
     ) -> None:
         self.sub = sub
         self.partition = partition
@@ -92,15 +72,26 @@ class Task:
         self.context = Context()
         self.outbox = Outbox(partitions, partition)
         self.undo = undo
+        self.global_rows = tables.rows
         self.over = False
         self.processed = 0
         self.drops: dict[tuple[str, str], int] = {}
         self._most: int | None = None
         self._latest = FOREVER
         self._held: list[tuple[str, Held]] = []
+        self._moved = self._last_input = clock.now_ms()
         self._rules = rules
         self._clock = clock
         self._times = {name: StreamTime(now) for name, now in stream_times.items()}
+        self.services = Services(
+            self.name,
+            stores,
+            self.context,
+            clock,
+            self.stream_time,
+            tables.view,
+            flushes=rules.idle_flush_ms is not None,
+        )
         entries = fuse(sub, self)
         self.inputs = {
             tp: Input(tp, entries[tp.topic], self._extractor(tp, entries[tp.topic]))
@@ -146,6 +137,21 @@ class Task:
         self._held.insert(0, (step, held))  # steps are built leaf first, and let go root first
         return held.put
 
+    def apart(self, step: str, emit: Emit) -> Emit:
+        """``emit`` for rows that waited: under ``skip`` one that fails is left out, and all else goes on."""
+        undo = self.undo
+        if undo is None:
+            return emit
+
+        def alone(*record: Any) -> None:
+            before = len(undo)
+            try:
+                emit(*record)
+            except Exception as error:
+                self._leave_out("a row that had waited", step, error, before)
+
+        return alone
+
     # --- records in
 
     def add(self, tp: TopicPartition, fetched: Fetched) -> None:
@@ -165,12 +171,15 @@ class Task:
         self._latest = self._latest_believed()
         done = 0
         try:
-            while done < limit and (found := self._oldest()) is not None:
+            calls = self.services.under_way
+            while done < limit and not calls.full and (found := self._oldest()) is not None:
                 done += self._run(*found, limit - done)
         except BaseException:
             self.forget()
             raise
         self.processed += done
+        if done and self.services.silent:
+            self._moved = self._last_input = self._clock.now_ms()
         return done
 
     @property
@@ -202,7 +211,7 @@ class Task:
     def _run(self, source: Input, bound: int, limit: int) -> int:
         """Process records of one input while they are not newer than ``bound``."""
         entry, *others = source.entries
-        if others or source.times or self._most is not None:
+        if others or source.times or self._most is not None or self.services.timed:
             return self._run_slowly(source, bound, limit)
         context = self.context
         context.topic, context.partition = source.tp
@@ -242,9 +251,11 @@ class Task:
         """The same for a topic with a user's timestamps, or one that is read by several steps."""
         context = self.context
         context.topic, context.partition = source.tp
-        latest = self._latest
+        latest, services = self._latest, self.services if self.services.timed else None
         done = 0
         for at in range(source.index, min(source.index + limit, len(source.records))):
+            if services is not None and services.under_way.full:
+                break
             record = source.records[at]
             time: Time = source.times[at] if source.times else record.timestamp
             if isinstance(time, int) and time > bound:
@@ -256,9 +267,13 @@ class Task:
             elif time is None or time > latest or (time < 0 and source.times):
                 self._drop(source.entries[0].step, "future" if time is not None and time > latest else "negative_time")
             else:
+                if services is not None and time > services.now.now:
+                    services.now.now = time
                 self._process_all(source, record, time)
             if self.undo:
                 self.undo.clear()
+            if services is not None and services.follows_stream_time:
+                self._punctuate(services.due_by_stream_time(), services.now.now)
         source.advance(done)
         return done
 
@@ -317,48 +332,146 @@ class Task:
     def _drop(self, step: str, reason: str) -> None:
         self.drops[step, reason] = self.drops.get((step, reason), 0) + 1
 
-    def _refuse(self, kind: str, source: Input, record: Any, entry_step: str, error: Exception) -> None:
-        """Follow the policy for a record that failed; what it did before it failed is taken back."""
+    def _refuse(
+        self, kind: str, source: Input, record: Any, entry_step: str, error: Exception, of_step: str | None = None
+    ) -> None:
+        """Follow the policy for a record that failed, or the step's own; what it did before it failed is taken back."""
         if isinstance(error, _NO_FAULT_OF_THE_RECORD):
             raise error
         step = step_of(error.__traceback__, entry_step) if kind == "process" else entry_step
         rules = self._rules
         policy = rules.on_deserialize_error if kind == "deserialize" else rules.on_process_error
-        answer = ask(policy, self.context, error)
+        answer = of_step or ask(policy, self.context, error)
         if answer == "fail":
             raise record_error(kind, step, source.tp, record, error) from error
         if self.undo is not None:
             rollback(self.undo)
-        self._drop(step, f"{kind}_error")
         if answer == "dead_letter":
-            outlet = self.outbox.outlet(rules.dead_letter_topic)
+            outlet = self.outbox.outlet(
+                rules.dead_letter_topic
+            )  # raises where it is not there: then this is done again
             partition = source.tp.partition % outlet.partitions
             headers = dead_letter_headers(source.tp, record, step, error)
             outlet.lists[partition].append((record.key, record.value, max(record.timestamp, 0), headers))
+        self._drop(step, f"{kind}_error")
+
+    # --- calls under way
+
+    def deliver(self) -> int:
+        """Let the results of calls go on that have ended, in the order of their records; gives how many there were."""
+        if self.over or not self.services.under_way.pending:
+            return 0
+        delivered = 0
+        try:
+            for call in self.services.under_way.ended():
+                delivered += 1
+                self._deliver(call)
+        except BaseException:
+            self.forget()
+            raise
+        return delivered
+
+    async def finish_calls(self, patience: float | None = None) -> bool:
+        """Wait for all calls and let their results go on; False if one has not ended in time (in seconds)."""
+        while self.services.under_way.pending and not self.over:
+            if not await self.services.under_way.next_end(patience):
+                return False
+            self.deliver()
+        return True
+
+    def _deliver(self, call: Call) -> None:
+        context, source = self.context, self.inputs[call.at]
+        context.topic, context.partition = call.at
+        context.record = call.record
+        try:
+            result = call.answer.result()
+        except Exception as error:
+            self._refuse("process", source, call.record, call.step, error, call.on_error)
+            return
+        try:
+            call.deliver(result)
+        except Exception as error:
+            self._refuse("process", source, call.record, call.step, error)
+        if self.undo:
+            self.undo.clear()
+
+    # --- punctuations
+
+    def punctuate(self) -> int:
+        """Call the punctuations that are due by the wall clock, and move time on where the input is silent; gives how
+        many calls there were."""
+        if self.over or not (self.services.timed or self.services.silent):
+            return 0
+        try:
+            return self._punctuate(self.services.due_by_wall_clock(), self.services.wall_clock()) + self._flush_idle()
+        except BaseException:
+            self.forget()
+            raise
+
+    def _punctuate(self, due: Iterator[Scheduled], now: int) -> int:
+        called = 0
+        for each in due:
+            called += 1
+            self.context.stand_in(now, ())
+            try:
+                each.f(now)
+            except Exception as error:
+                self._went("a punctuation", each.step, error)
+            else:
+                self._went("a punctuation", each.step, None)
+        return called
+
+    def _flush_idle(self) -> int:
+        """Steps' times go on as the clock did since the last record, once it has been so long ago as the settings say."""
+        patience, services = self._rules.idle_flush_ms, self.services
+        if patience is None or not services.silent or not self.idle:
+            return 0
+        now = self._clock.now_ms()
+        by = now - self._moved
+        if now - self._last_input < patience or by < min(patience, IDLE_STEP_MS):
+            return 0
+        self._moved = now
+        for step, time, close in services.silent:
+            if time.now < 0:
+                continue
+            time.now = min(time.now + by, FOREVER)
+            self.context.stand_in(time.now, ())
+            try:
+                close(time.now)
+            except Exception as error:
+                self._went("what came out while the input was silent", step, error)
+            else:
+                self._went("what came out while the input was silent", step, None)
+        return 0
 
     # --- what the commit asks
 
     def let_go(self) -> None:
         """Let held updates go on. Raises `StreamflowError` when a function makes one fail, under the policy ``fail``."""
         for step, held in self._held:
-            held.flush(self.context.stand_in, partial(self._let_go, step))
+            held.flush(partial(self._went, "an update that was held until the commit", step))
 
-    def _let_go(self, step: str, error: Exception | None) -> None:
+    def _went(self, what: str, step: str, error: Exception | None) -> None:
+        """What comes from no record has ended, well or with an error."""
         if error is None:
             if self.undo:
                 self.undo.clear()
             return
+        self._leave_out(what, step, error)
+
+    def _leave_out(self, what: str, step: str, error: Exception, noted: int = 0) -> None:
+        """Under ``skip``, take back what was done after ``noted`` changes; raise otherwise."""
         if isinstance(error, _NO_FAULT_OF_THE_RECORD):
             raise error
         step = step_of(error.__traceback__, step)
         # There is no record to keep, so what is not skipped fails.
         if ask(self._rules.on_process_error, self.context, error) != "skip":
-            raise StreamflowError(
-                f"an update that was held until the commit made step {step!r} raise {type(error).__name__}: {error}; "
+            raise Unrecorded(
+                f"{what} made step {step!r} raise {type(error).__name__}: {error}; "
                 f"nothing of it was committed: mend the function, or set on_process_error to 'skip'"
             ) from error
         if self.undo is not None:
-            rollback(self.undo)
+            rollback(self.undo, noted)
         self._drop(step, "process_error")
 
     @property
@@ -372,12 +485,13 @@ class Task:
         return {tp: source.position for tp, source in self.inputs.items()}
 
     def stream_times(self) -> dict[str, int]:
-        """The stream time of every step that keeps one."""
+        """Of every step that keeps one."""
         return {name: time.now for name, time in self._times.items()}
 
     def forget(self) -> None:
         """Drop everything that is not committed; the task is of no further use."""
         self.over = True
+        self.services.close()
         self.outbox.clear()
         for store in self.stores.values():
             store.drop()

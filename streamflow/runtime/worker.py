@@ -22,10 +22,13 @@ from typing import Any
 
 from streamflow.clock import Clock
 from streamflow.errors import LogError, LogUnavailable, OffsetOutOfRange, StoreCorrupt, StreamflowError
-from streamflow.log.contract import Assignment, Committed, Fenced, Fetched, Log, Membership, Outcome, Rejected
+from streamflow.log.contract import Assignment, Committed, Copies, Fenced, Fetched, Log, Membership, Outcome, Rejected
+from streamflow.log.trouble import Trouble
 from streamflow.plan import Plan
 from streamflow.record import TopicPartition
 from streamflow.runtime.commit import Ledger, Round, commit_all, prepare
+from streamflow.runtime.ending import run_until_told
+from streamflow.runtime.global_tables import GlobalTables
 from streamflow.runtime.outbox import MissingTopic
 from streamflow.runtime.pace import Pace
 from streamflow.runtime.roster import Held, Roster
@@ -47,7 +50,8 @@ BUFFERS_BYTES = 64 << 20  # of all inputs; then only those that have nothing are
 FETCH_WAIT = 0.5
 SMALLEST_INTERVAL = 0.005
 AGAIN = 0.2  # seconds until what failed for now is tried again
-QUIET = 5.0  # seconds between two log lines about the same trouble
+ENOUGH = 5.5  # seconds that a stop waits for what is under way and for the last commit
+STOP_PATIENCE = 4.0  # seconds that a stop, or a task that moves, waits for calls of `map_async`
 
 Running = list[tuple[Held, Task, Ledger]]
 
@@ -60,7 +64,8 @@ class Worker:
     """Runs the tasks of one plan that its group gives it, until `stop` is called or something cannot be got over.
 
     Everything it needs is handed in: the log, the clock, how to open a store. ``create_topic`` is asked for a
-    topic that a record goes to and nobody has created (None: that is an error).
+    topic that a record goes to and nobody has created (None: that is an error). ``home`` names the folder of its
+    state where other workers may share it.
     """
 
     def __init__(
@@ -76,6 +81,8 @@ class Worker:
         holding: Mapping[str, int] | None = None,
         create_topic: Callable[[str], Awaitable[None]] | None = None,
         stats: Stats | None = None,
+        standby_replicas: int = 0,
+        home: str = "",
         on_state_change: Callable[[str, str], object] | None = None,
     ) -> None:
         self.plan = plan
@@ -85,6 +92,7 @@ class Worker:
         self.address = address
         self.stats = stats or Stats()
         self.membership: Membership = log.membership(plan.app_id)
+        self.tables = GlobalTables(plan, log, clock, open_store, rules, lambda: self._wake.set())
         self.roster = Roster(
             plan,
             plan.app_id,
@@ -96,15 +104,19 @@ class Worker:
             self.stats,
             lambda: self._wake.set(),
             pace.patience,
+            self.tables,
         )
         self.upkeep = Upkeep(plan, log, self.roster, clock, pace)
         self._on_state_change = on_state_change
         self._state = "CREATED"
         self._holding = dict(holding or {})
+        self._standby_replicas = standby_replicas
+        self._home = home
+        self._told_warm: frozenset[str] = frozenset()
         self._create_topic = create_topic
         self._seen: Assignment | None = None
         self._wake = asyncio.Event()
-        self._stopping = False
+        self._told_to_stop = asyncio.Event()
         self._fetching: asyncio.Task[dict[TopicPartition, Fetched]] | None = None
         self._asked: Mapping[TopicPartition, int] = {}
         self._last_commit = 0.0
@@ -112,36 +124,43 @@ class Worker:
         self._first = 0
         self._watching: asyncio.Task[None] | None = None
         self._group_again = 0.0
-        self._said: dict[str, float] = {}
+        self._registry = Trouble(logger, clock.monotonic)
 
     # --- from outside
 
     def stop(self) -> None:
         """Ask for an orderly end: commit, close, leave."""
-        self._stopping = True
+        self._told_to_stop.set()
         self._wake.set()
 
     async def run(self) -> None:
         """Join the group and work until `stop`. Raises what it could not get over, after an orderly end."""
         self.stats.started = self.clock.monotonic()
         try:
-            while not self._stopping:
-                try:
-                    await self._turn()
-                except LogUnavailable as error:
-                    self._say("trying again: %s", error)
-                    await asyncio.sleep(AGAIN)
-            await self._commit(self.roster.running())
+            if not await run_until_told(self._work(), self._told_to_stop, ENOUGH):
+                logger.warning("stopping without a last commit: the log did not answer within %g s", ENOUGH)
         finally:
             self.state = "STOPPING"
             await self._drop(self._watching)
             await self._drop(self._fetching)
             await self.roster.close(list(self.roster.held))
+            await self.roster.standbys.close()
+            await self.tables.close()
             try:
                 await self.membership.leave()
             except LogError as error:  # the others find out by themselves
                 logger.warning("the group was not told that this worker leaves: %s", error)
             self.state = "STOPPED"
+
+    async def _work(self) -> None:
+        while not self._told_to_stop.is_set():
+            try:
+                if await self._tables_there():
+                    await self._turn()
+            except LogUnavailable as error:
+                self.roster.trouble.say("%s; trying again until it goes", error)
+                await asyncio.sleep(AGAIN)
+        await self._commit(self.roster.running())
 
     @property
     def state(self) -> str:
@@ -162,7 +181,29 @@ class Worker:
             task.idle and task.positions() == ledger.committed for _, task, ledger in running
         )
 
+    @property
+    def waits_for_log(self) -> bool:
+        """The log, or a schema registry, cannot be had just now."""
+        return self.roster.trouble.lasts or self._registry.lasts
+
     # --- the loop
+
+    async def _tables_there(self) -> bool:
+        """Whether all global tables are there. Until they are nothing runs, and no task is asked for."""
+        if not self.plan.globals:
+            return True
+        self.tables.check()
+        if self.tables.whole:
+            return True
+        self.state = "RESTORING"
+        await self.tables.begin()
+        try:
+            async with asyncio.timeout(FETCH_WAIT):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        return False
 
     async def _turn(self) -> None:
         await self._follow_group()
@@ -213,6 +254,7 @@ class Worker:
         begun = self.clock.monotonic()
         try:
             done = task.process(limit, self.pace.uncommitted_bytes if held.careful else None)
+            done += task.deliver() + task.punctuate()
         except MissingTopic as missing:
             try:
                 await self._make(missing)
@@ -223,10 +265,12 @@ class Worker:
             self._rebuild(held, error)
             return 1
         except LogUnavailable as error:  # a schema registry that cannot be asked just now
-            self._say("trying again: %s", error)
+            self._registry.say("%s; trying again until it goes", error)
             self.roster.recover(held, AGAIN)
             return 0
         took = self.clock.monotonic() - begun
+        if done:
+            self.stats.process_latency.add(took)
         if took > 2 * seconds:
             held.slice = max(1, int(done * seconds / took))
         elif done == limit and took < seconds / 2:
@@ -238,6 +282,9 @@ class Worker:
         due = FETCH_WAIT
         if any(task.uncommitted or task.positions() != ledger.committed for _, task, ledger in running):
             due = max(0.0, self._next_commit(running) - self.clock.monotonic())
+        for _, task, _ in running:
+            if (next_call := task.services.next_by_wall_clock()) is not None:
+                due = max(0.0, min(due, (next_call - self.clock.now_ms()) / 1000))
         try:
             async with asyncio.timeout(due):
                 await self._wake.wait()
@@ -302,6 +349,8 @@ class Worker:
     # --- committing
 
     def _commit_due(self, running: Running) -> bool:
+        if any(task.services.commit_wanted for _, task, _ in running):
+            return True
         if sum(task.uncommitted for _, task, _ in running) > self.pace.uncommitted_bytes:
             return True
         return self.clock.monotonic() >= self._next_commit(running)
@@ -311,18 +360,21 @@ class Worker:
         interval = max(SMALLEST_INTERVAL, self._commit_took) if idle else self.pace.commit_interval
         return self._last_commit + min(interval, self.pace.commit_interval)
 
-    async def _commit(self, running: Running) -> None:
-        """Commit all tasks together and follow each one's outcome."""
+    async def _commit(self, running: Running, *, leaving: bool = False) -> None:
+        """Commit all tasks together and follow each one's outcome. Who is ``leaving`` does not wait for calls for ever."""
         begun = self.clock.monotonic()
         rounds: list[tuple[Held, Round]] = []
         for held, task, ledger in running:
             try:
+                if not await task.finish_calls(STOP_PATIENCE if leaving or self._told_to_stop.is_set() else None):
+                    logger.warning("task %s: calls have not ended; what they were about is not committed", task.name)
+                    task.forget()
                 prepared = prepare(task, ledger, self.clock)
             except (MissingTopic, LogUnavailable) as error:  # of an update that was held until now
                 if isinstance(error, MissingTopic):
                     await self._make(error)
                 else:
-                    self._say("trying again: %s", error)
+                    self._registry.say("%s; trying again until it goes", error)
                 self.roster.recover(held, AGAIN)
                 continue
             if prepared is not None:
@@ -331,10 +383,16 @@ class Worker:
             outcomes = await commit_all([prepared for _, prepared in rounds], self.log)
             for (held, _), outcome in zip(rounds, outcomes, strict=True):
                 await self._follow(held, outcome)
+            if any(isinstance(outcome, Committed) for outcome in outcomes):
+                self.roster.trouble.over("commits go through again, after %.0f s")
             ended = self.clock.monotonic()
             self._commit_took = ended - begun
             self.stats.commits += 1
             self.stats.commit_seconds.append(ended - begun)
+            self.stats.commit_latency.add(ended - begun)
+            self.stats.bytes_out += sum(
+                len(batch) for _, each in rounds for batches in each.commit.batches.values() for batch in batches
+            )
         self._last_commit = self.clock.monotonic()
 
     async def _follow(self, held: Held, outcome: Outcome) -> None:
@@ -354,7 +412,6 @@ class Worker:
             logger.warning("task %s: %s", name, outcome.reason)
         else:
             self.stats.doubtful += 1
-            logger.warning("task %s: the outcome of a commit is unknown (%s); recovering", name, outcome.reason)
         self.roster.recover(held, AGAIN)
 
     # --- the group
@@ -378,10 +435,16 @@ class Worker:
             if await self._rebalance(assignment):
                 self._seen = assignment
                 self._group_again = 0.0
+        if (warm := self.roster.standbys.warm) != self._told_warm:
+            await self.membership.warm(warm)
+            self._told_warm = warm
 
     async def _join(self) -> None:
         weights = {name: 1 + len(sub.stores) for name, (sub, _) in self.roster.all_tasks().items()}
-        await self.membership.join(weights, self.address, self._holding)
+        logged = {name: sub for name, (sub, _) in self.roster.all_tasks().items() if sub.changelogs}
+        on_disk = all(store.base == "rocksdb" for sub in logged.values() for store in sub.stores)
+        copies = Copies(dict.fromkeys(logged, self._standby_replicas), self._home if on_disk else "")
+        await self.membership.join(weights, self.address, self._holding, copies)
 
     async def _watch(self) -> None:
         """Wake the loop when the assignment changes."""
@@ -390,7 +453,7 @@ class Worker:
             try:
                 seen = await self.membership.changed(seen, 5.0)
             except LogUnavailable as error:
-                self._say("the group cannot be watched: %s", error)
+                self.roster.trouble.say("the group cannot be watched (%s); trying again until it can", error)
                 await asyncio.sleep(AGAIN)
             self._wake.set()
 
@@ -402,14 +465,18 @@ class Worker:
             logger.warning("this worker was put out of its group; closing its tasks and joining again")
             await roster.close(list(roster.held))
             roster.owed.clear()
+            await roster.standbys.follow(frozenset())
+            self._told_warm = frozenset()
             await self._join()
             return False
         # Not in `free`: it is not meant for us any more, or somebody took it because we seemed to hang.
         if [name for name in roster.held if name not in assignment.free]:
-            await self._commit(roster.running())
+            await self._commit(roster.running(), leaving=True)
             await roster.let_go([name for name in roster.held if name not in assignment.free])
         await roster.settle_debts()
-        return await roster.take(assignment)
+        complete = await roster.take(assignment)
+        await roster.follow(assignment)
+        return complete
 
     # --- trouble
 
@@ -423,10 +490,3 @@ class Worker:
         logger.error("task %s: %s; restoring it from its changelog", held.place.name, error)
         held.place.damage(error)
         self.roster.recover(held)
-
-    def _say(self, words: str, error: Exception) -> None:
-        """A log line about trouble that lasts, not every time."""
-        now, text = self.clock.monotonic(), str(error)
-        if now - self._said.get(text, -QUIET) >= QUIET:
-            self._said = {text: now}
-            logger.warning(words, error)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .broker import Cluster, missing
+from .broker import OLDER, Cluster, free_ports, missing
+from .proxy import Proxy
+from .stage import Stage
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +26,36 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One broker of the 3.x line."""
+    if why := missing(OLDER):
+        pytest.skip(f"TESTS AGAINST KAFKA {OLDER} ARE SKIPPED. {why}")
+    started = Cluster(tmp_path_factory.mktemp("older"), version=OLDER).start()
+    yield started.bootstrap
+    started.stop()
+
+
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three brokers, to be killed and started again."""
     started = _started(tmp_path_factory.mktemp("kafka"), 3)
     yield started
     started.stop()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A broker that can only be spoken to through a proxy, and a seed."""
+    if why := missing():
+        pytest.skip(f"TESTS AGAINST KAFKA ARE SKIPPED. {why}")
+    seed = int(os.environ.get("STREAMFLOW_SEED", random.randrange(1 << 31)))
+    print(f"again with STREAMFLOW_SEED={seed}")
+    [port] = free_ports(1)
+    cluster = Cluster(tmp_path / "broker", behind=port).start()
+    proxy = Proxy(port, cluster.nodes[0].port).start()
+    yield Stage(proxy, f"kafka://127.0.0.1:{port}", random.Random(seed), seed)
+    proxy.stop()
+    cluster.stop()
 
 
 def _started(folder: Path, count: int) -> Cluster:

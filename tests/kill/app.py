@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streamflow import App, tumbling
+from streamflow import App, session, tumbling, until_window_closes
 
 
 @dataclass
@@ -31,3 +31,12 @@ even = orders.filter(lambda order: order.n % 2 == 0)
 orders.left_join(
     even, lambda order, other: f"{order.n} {other.n if other else None}", within="0ms", value=str, name="met"
 ).to("met")
+
+grouped = orders.group_by_key()
+grouped.windowed_by(session("200ms", grace="1h")).count(name="visits").to_stream().to("visits")
+tenths = grouped.windowed_by(tumbling("100ms")).count(name="tenths")
+tenths.suppress(until_window_closes(), name="finals").to_stream().to("finals")
+newest = orders.to_table(name="newest")
+newest.join(
+    users, lambda order, town: f"{order.n} {town}", on=lambda order: order.user, value=str, name="newest-with-town"
+).to_stream().to("newest")

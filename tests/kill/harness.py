@@ -37,6 +37,8 @@ PARTITIONS = 8
 USERS = [f"user-{n}" for n in range(300)]
 REGIONS = ["north", "south", "east", "west", "centre"]
 OUTPUTS = ["passed", "counts", "joined", "regions", "seconds", "met"]
+TABLES = ["visits", "finals", "newest"]
+"""Sessions, windows that come out once they are closed, and a foreign-key join: not one record for each order."""
 START = 1_700_000_000_000
 
 
@@ -57,11 +59,50 @@ class Reader:
     counts: Counter[str] = field(default_factory=Counter[str])
     regions: Counter[str] = field(default_factory=Counter[str])
     seconds: Counter[tuple[str, int]] = field(default_factory=Counter[tuple[str, int]])
+    visits: dict[tuple[str, int, int], int] = field(default_factory=dict[tuple[str, int, int], int])
+    finals: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    newest: dict[str, int] = field(default_factory=dict[str, int])
+    times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    latest: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     def total(self) -> list[int]:
         """How far each output is."""
         counted = [each.total() for each in (self.counts, self.regions, self.seconds)]
         return [len(self.passed), len(self.joined), len(self.met) + self.waiting(), *counted]
+
+    def behind(self) -> str:
+        """What the tables still lack; empty if nothing."""
+        if sum(self.visits.values()) != len(self.passed):
+            return f"visits: {sum(self.visits.values())} of {len(self.passed)}"
+        last = {user: n for (_, user), n in self.last_passed.items()}
+        if self.newest != last:
+            return f"newest: {sum(self.newest.get(user) == n for user, n in last.items())} of {len(last)}"
+        missing = self.windows().keys() - self.finals.keys()
+        partition_of_user = {user: partition for partition, user in self.last_passed}
+        if closed := [one for one in missing if one[1] + 100 <= self.latest[partition_of_user[one[0]]]]:
+            return f"finals: {len(closed)} closed windows are not there, such as {closed[0]}"
+        return ""
+
+    def windows(self) -> Counter[tuple[str, int]]:
+        """The orders of each user and tenth of a second."""
+        return Counter((user, at - at % 100) for user, times in self.times.items() for at in times)
+
+    def end(self) -> None:
+        """What can be told only when everything is there."""
+        sessions: dict[tuple[str, int, int], int] = {}
+        for user, times in self.times.items():
+            start, before, count = times[0], times[0], 0
+            for at in times:
+                if at - before > 200:
+                    sessions[user, start, before] = count
+                    start, count = at, 0
+                before, count = at, count + 1
+            sessions[user, start, before] = count
+        if sessions != self.visits:
+            raise Violation(f"visits: {sorted(sessions.items() ^ self.visits.items())[:3]}")
+        windows = self.windows()
+        if wrong := [(at, count, windows[at]) for at, count in self.finals.items() if count != windows[at]]:
+            raise Violation(f"finals: {wrong[0]}")
 
     def waiting(self) -> int:
         """How many orders meet nobody and wait for a newer one of their partition to come out."""
@@ -74,10 +115,10 @@ class Reader:
         """Whatever is there now."""
         if not self.positions:
             known = await self.log.topics()
-            if not all(name in known for name in OUTPUTS):
+            if not all(name in known for name in (*OUTPUTS, *TABLES)):
                 await asyncio.sleep(wait)
                 return
-            self.positions = {TopicPartition(t, p): 0 for t in OUTPUTS for p in range(PARTITIONS)}
+            self.positions = {TopicPartition(t, p): 0 for t in (*OUTPUTS, *TABLES) for p in range(PARTITIONS)}
         try:
             found = await self.log.fetch(self.positions, max_bytes=1 << 22, max_wait=wait)
         except LogUnavailable:
@@ -99,6 +140,8 @@ class Reader:
             if order["n"] <= before:
                 raise Violation(f"order {order['n']} of {order['user']} came after {before}")
             self.last_passed[tp.partition, order["user"]] = order["n"]
+            self.times[order["user"]].append(record.timestamp)
+            self.latest[tp.partition] = max(self.latest[tp.partition], record.timestamp)
         elif tp.topic == "joined":
             n, town = record.value.decode().split(" ", 1)
             self.once(int(n) in self.joined, tp, record)
@@ -111,6 +154,22 @@ class Reader:
             self.met.add(int(n))
             if other != (n if int(n) % 2 == 0 else "None"):
                 raise Violation(f"order {n} met {other}; even ones meet themselves, odd ones nobody")
+        elif tp.topic == "visits":
+            end, start = (int.from_bytes(record.key[at : at + 8 or None], "big") for at in (-16, -8))
+            at = record.key[:-16].decode(), start, end
+            if record.value is None:
+                del self.visits[at]
+            else:
+                self.visits[at] = int.from_bytes(record.value, "big")
+        elif tp.topic == "finals":
+            window = record.key[:-8].decode(), int.from_bytes(record.key[-8:], "big")
+            self.once(window in self.finals, tp, record)
+            self.finals[window] = int.from_bytes(record.value, "big")
+        elif tp.topic == "newest":
+            user, (n, town) = record.key.decode(), record.value.decode().split(" ", 1)
+            if int(n) <= self.newest.get(user, -1) or town != f"town of {user}":
+                raise Violation(f"newest of {user}: {n} {town} after {self.newest.get(user)}")
+            self.newest[user] = int(n)
         elif tp.topic == "seconds":
             start = int.from_bytes(record.key[-8:], "big")
             self.next_count(self.seconds, (record.key[:-8].decode(), start), tp, record)
@@ -133,9 +192,11 @@ class Reader:
 class Crew:
     """Worker processes over one log and one state directory."""
 
-    def __init__(self, folder: Path, broker: str, workers: int) -> None:
+    def __init__(self, folder: Path, broker: str, workers: int, passed: Callable[[], int]) -> None:
         self.folder = folder
         self.broker = broker
+        self.passed = passed  # how many orders are through
+        self.produced = 0  # and of how many
         self.begun: dict[int, int] = {}  # how much a worker's file held when its present life began
         self.workers: list[subprocess.Popen[bytes]] = [self.start(n) for n in range(workers)]
         self.kills = 0
@@ -159,7 +220,11 @@ class Crew:
 
     def said(self, number: int) -> str:
         """The end of what a worker printed."""
-        return (self.folder / f"worker-{number}.txt").read_text()[-2000:]
+        return self.all_said(number)[-2000:]
+
+    def all_said(self, number: int) -> str:
+        """What a worker printed, and those that it took the place of."""
+        return (self.folder / f"worker-{number}.txt").read_text()
 
     def is_up(self, number: int) -> bool:
         """It has said its first word, and listens to signals since before."""
@@ -228,11 +293,13 @@ async def run(
     pause: tuple[float, float] = (0.15, 1.0),
     orders: int = 200,
     more: Callable[[], bool] = lambda: False,
+    strike: Callable[[Crew, int], Awaitable[None]] | None = None,
 ) -> dict[str, Any]:
     """Kill ``kills`` times while orders come in; raises `Violation`. Gives the figures.
 
     ``broker`` is the log, an embedded one of the run's own if not given; ``pause`` the least and the most seconds
     between two kills, ``orders`` how many come at once; it goes on while ``more()``.
+    ``strike(crew, number)`` is what befalls a worker in place of a kill; it counts itself in ``crew.kills``.
     """
     rng = random.Random(seed)
     begun = time.monotonic()
@@ -243,30 +310,41 @@ async def run(
         await log.start()
         # The orders are of years ago, and Kafka would forget them for that.
         kept = {"retention.ms": "-1"}
-        await log.create_topics([NewTopic(topic, PARTITIONS, kept) for topic in ("orders", "users", *OUTPUTS)])
+        await log.create_topics([NewTopic(topic, PARTITIONS, kept) for topic in ("orders", "users", *OUTPUTS, *TABLES)])
         rows: dict[TopicPartition, list[Any]] = defaultdict(list)
         for user in USERS:
             place = TopicPartition("users", partition_of(user.encode(), PARTITIONS))
             rows[place].append((user.encode(), f"town of {user}".encode(), START - 1000, []))
         await log.append({tp: encode(of_partition) for tp, of_partition in rows.items()})
         reader = Reader(log)
-        crew = Crew(folder, url, workers)
+        crew = Crew(folder, url, workers, lambda: len(reader.passed))
         try:
             produced = 0
             next_kill = begun + 2.0
+            striking: asyncio.Task[None] | None = None
             while crew.kills < kills or more():
                 if time.monotonic() - begun > deadline:
                     raise Violation(f"only {crew.kills} kills in {deadline} s: {reader.total()} of {produced}")
                 await patiently(log, order_batches(rng, produced, orders))
                 produced += orders
+                crew.produced = produced
                 await reader.read(0.02)
-                if time.monotonic() >= next_kill:
-                    crew.kill(rng.randrange(workers))
+                if striking is not None and striking.done():
+                    striking.result()
+                    striking = None
                     next_kill = time.monotonic() + rng.uniform(*pause)
-            while min(reader.total()) < produced:
+                if striking is None and time.monotonic() >= next_kill:
+                    number = rng.randrange(workers)
+                    if strike is None:
+                        crew.kill(number)
+                        next_kill = time.monotonic() + rng.uniform(*pause)
+                    else:
+                        striking = asyncio.create_task(strike(crew, number))
+            while min(reader.total()) < produced or reader.behind():
                 if time.monotonic() - begun > deadline:
                     said = "\n".join(crew.said(n) for n in range(workers))
-                    raise Violation(f"not finished after {deadline} s: {reader.total()} of {produced}\n{said}")
+                    lacks = f"{reader.total()} of {produced}; {reader.behind()}"
+                    raise Violation(f"not finished after {deadline} s: {lacks}\n{said}")
                 await reader.read(0.2)
             codes = crew.stop()
             if codes != [0] * workers:
@@ -277,6 +355,7 @@ async def run(
             await log.close()
     if reader.total() != [produced] * len(OUTPUTS) or sorted(reader.passed) != list(range(produced)):
         raise Violation(f"expected {produced} of each, found {reader.total()}")
+    reader.end()
     return {"seed": seed, "kills": crew.kills, "orders": produced, "seconds": round(time.monotonic() - begun, 1)}
 
 

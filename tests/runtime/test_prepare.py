@@ -103,3 +103,14 @@ def test_a_topic_that_a_record_names_is_found_or_made_and_joins_the_plan() -> No
     assert (plan.partitions["there"], plan.partitions["new"], partitions(log)["new"]) == (6, 2, 2)
     with pytest.raises(UnknownTopic, match="a record goes to topic 'other', which does not exist"):
         make("other", create=False)
+
+
+def test_a_table_is_not_restored_from_a_topic_that_forgets() -> None:
+    app = App("shop", optimize="all")
+    app.table("rows", key=str, value=int, store="kept")
+    log = MemoryLog()
+    asyncio.run(log.create_topics([NewTopic("rows", 1, {"retention.ms": "1000"})]))
+    with pytest.raises(
+        TopicMismatch, match=r"topic 'rows' .* forgets its records after 1000 ms .*cleanup.policy=compact"
+    ):
+        prepared(app, log)

@@ -31,6 +31,7 @@ from .faulty import FailingLog
 T = TypeVar("T")
 DEADLINE = 30.0
 PARTITIONS = 4
+Connect = Callable[..., EmbeddedLog]
 FAST = Pace(commit_interval=0.02, write_behind=0.1)
 
 
@@ -88,10 +89,11 @@ class Cell:
 
 @dataclass
 class World:
-    """A folder with a log, and a bystander who writes inputs and reads outputs."""
+    """A folder with a log, and a bystander who writes inputs and reads outputs. ``connect`` gives another log object."""
 
     folder: Path
     log: EmbeddedLog
+    connect: Connect
     cells: list[Cell] = field(default_factory=list[Cell])
 
     async def start(
@@ -107,7 +109,7 @@ class World:
 
         ``fails(name)`` is asked before each call of the log whether it fails (`faulty.py`).
         """
-        log = EmbeddedLog(self.folder / "log", **options)
+        log = self.connect(**options)
         await log.start()
         plan = await prepare(app.id, app.topology, app.settings, log, create=True)
         clock, stats = SystemClock(), Stats()
@@ -121,6 +123,8 @@ class World:
             rules=Rules.of(app.id, app.settings),
             pace=pace,
             holding=stores.holding(),
+            standby_replicas=app.settings.standby_replicas,
+            home=stores.home,
             create_topic=maker(plan, app.topology, app.settings, log, create=True),
         )
         cell = Cell(app, log, stores, worker, asyncio.get_running_loop().create_task(worker.run()))
@@ -143,12 +147,17 @@ class World:
         info = (await self.log.topics()).get(topic)
         found: list[Any] = []
         for partition in range(info.partitions if info else 0):
-            at = TopicPartition(topic, partition)
-            start, end = (await self.log.offsets([at]))[at]
-            while start < end:
-                got = (await self.log.fetch({at: start}, max_bytes=1 << 24, max_wait=1.0))[at]
-                found += [record for batch in got.batches for record in records(batch) if record.offset >= start]
-                start = got.next_offset
+            found += await self.read_partition(TopicPartition(topic, partition))
+        return found
+
+    async def read_partition(self, at: TopicPartition) -> list[Any]:
+        """All committed records of one partition."""
+        found: list[Any] = []
+        start, end = (await self.log.offsets([at]))[at]
+        while start < end:
+            got = (await self.log.fetch({at: start}, max_bytes=1 << 24, max_wait=1.0))[at]
+            found += [record for batch in got.batches for record in records(batch) if record.offset >= start]
+            start = got.next_offset
         return found
 
     async def until(self, state: Callable[[], Any], what: str = "the state waited for") -> None:
@@ -176,11 +185,12 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[World]:
-    """A world, all of whose workers are stopped in the end."""
-    log = EmbeddedLog(folder / "log")
+async def opened(folder: Path, connect: Connect | None = None) -> AsyncIterator[World]:
+    """A world, all of whose workers are stopped in the end; on an embedded log if not said otherwise."""
+    connect = connect or (lambda **options: EmbeddedLog(folder / "log", **options))
+    log = connect()
     await log.start()
-    world = World(folder, log)
+    world = World(folder, log, connect)
     try:
         yield world
     finally:
@@ -193,11 +203,11 @@ async def opened(folder: Path) -> AsyncIterator[World]:
         await log.close()
 
 
-def run(folder: Path, story: Callable[[World], Coroutine[Any, Any, T]]) -> T:
+def run(folder: Path, story: Callable[[World], Coroutine[Any, Any, T]], connect: Connect | None = None) -> T:
     """Run a story in a world of its own."""
 
     async def told() -> T:
-        async with opened(folder) as world:
+        async with opened(folder, connect) as world:
             return await story(world)
 
     return asyncio.run(told())

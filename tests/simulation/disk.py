@@ -97,6 +97,9 @@ class FaultyBase:
     def size(self) -> int:
         return self._directory.base.size()
 
+    def figures(self) -> dict[str, int]:
+        return {}
+
     def close(self) -> None:
         self._faults.at(self._victim, "store close", "crash")
         self._directory.open = False

@@ -25,6 +25,7 @@ from streamflow.errors import StoreCorrupt, StoreStalled
 T = TypeVar("T")
 
 FULL, IO_ERROR, BUSY, CANNOT_OPEN = 13, 10, 5, 14
+RARE = 3
 
 
 class Crash(BaseException):
@@ -56,6 +57,8 @@ class Faults:
             raise Crash(point)
         self.passed[point] += 1
         self.points += 1
+        if self.passed[point] <= RARE:
+            weight *= 5  # what a run passes once or twice would hardly ever be hit
         if self._crash_at is not None:
             kind = "crash" if self.points == self._crash_at and "crash" in kinds else None
         else:

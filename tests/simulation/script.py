@@ -1,43 +1,52 @@
-"""The application that is simulated: two sub-topologies, five stores, every way a record can go.
+"""The application that is simulated: every way a record can go, and every kind of store.
 
-    orders ----+--> passed                                  as they come
-               +--> counted                                 count per customer
-               +--> joined                                  left join with profiles
-               +--> windowed                                count per customer and tumbling window
-               +--> (toggles)                               a row that comes and goes: tombstones
-               +--> by remainder --> repartition --> regrouped   count over a repartition topic
-    profiles ------> (profiles)                             a table
-
-The plan is made by hand, so the simulation stands on the runtime alone.
+orders ----+--> passed                                  as they come
+           +--> counted                                 count per customer
+           +--> joined                                  left join with profiles
+           +--> met                                     left join with every third order, in a stretch of time
+           +--> windowed                                count per customer and tumbling window
+           +--> sessioned                               count per customer and session
+           |        +--> final                          each session once, when it is over
+           +--> (toggles)                               a row that comes and goes: tombstones
+           |        +--> both                           outer join with profiles
+           |        +--> foreign                        left join with the profile that its value names
+           +--> by remainder --> repartition --> regrouped   count over a repartition topic
+                                           +--> ticked       a processor that speaks every ten seconds of stream time
+profiles ------> (profiles)                             a table
 """
 
 from __future__ import annotations
 
-from streamflow.functions import arity
-from streamflow.operators.aggregate import Aggregate, Count
-from streamflow.operators.join import StreamTableJoin
-from streamflow.operators.map import SelectKey
-from streamflow.operators.repartition_filter import DropNullKeys
-from streamflow.operators.table_ops import ToStream
-from streamflow.operators.table_source import TableSource
-from streamflow.operators.window_aggregate import WindowCount
-from streamflow.plan import Plan, SubTopology
-from streamflow.serdes import int64, string, windowed
+from streamflow import App, session, tumbling, until_window_closes
+from streamflow.plan import plan
+from streamflow.processor import KeyValueStore, Processor, ProcessorContext, Record
+from streamflow.serdes import int64, session_windowed, string, windowed
 from streamflow.state.spec import StoreSpec
-from streamflow.topic import NewTopic
-from streamflow.topology import Sink, Source, Step
-from streamflow.windows import TimeWindow
 
-from ..checkers import Windowing
+from ..checkers import Gap, Windowing
 
 APP = "sim"
 PARTITIONS = 2
 WINDOW = Windowing(size=10_000, grace=5_000)
-RETENTION = 120_000
-REPARTITION = f"{APP}-remainder-repartition"
-OUTPUTS = ("passed", "counted", "joined", "windowed", "regrouped")
+GAP = Gap(gap=8_000, grace=5_000)
+BEFORE, AFTER, GRACE = 15_000, 9_000, 6_000
+TICK = 10_000
+OUTPUTS = (
+    "passed",
+    "counted",
+    "joined",
+    "met",
+    "windowed",
+    "sessioned",
+    "final",
+    "both",
+    "foreign",
+    "regrouped",
+    "ticked",
+)
 EXTERNAL = ("orders", "profiles", *OUTPUTS)
 WINDOWED = windowed(str, "10s")
+SESSION = session_windowed(str)
 TEXT, NUMBER = string, int64
 
 
@@ -56,12 +65,71 @@ def joined(value: int, row: int | None) -> int:
     return value * 1000 + (row or 0)
 
 
-def _source(*topics: str) -> Source:
-    return Source(topics, TEXT, NUMBER)
+def third(value: int) -> bool:
+    """The orders that the others are joined with."""
+    return value % 3 == 0
 
 
-def _store(name: str, **more: object) -> StoreSpec:
-    return StoreSpec(name, more.pop("kind", "key_value"), TEXT, NUMBER, **more)  # type: ignore[arg-type]
+def either(left: int | None, right: int | None) -> int:
+    """Two rows, of which one may not be there, in one number."""
+    return (left or 0) * 1000 + (right or 0)
+
+
+def named(value: int) -> str:
+    """The profile that a toggle names."""
+    return f"k{value % 8}"
+
+
+class Ticking(Processor[str, int, str, int]):
+    """Says from time to time how many records there were."""
+
+    def init(self, context: ProcessorContext[str, int]) -> None:
+        self.context = context
+        self.ticks = context.store("ticks")
+        context.schedule(f"{TICK}ms", "stream_time", self.tick)
+
+    def process(self, record: Record[str, int]) -> None:
+        self.ticks.put("seen", (self.ticks.get("seen") or 0) + 1)
+
+    def tick(self, now: int) -> None:
+        self.context.forward(Record(self.context.task_id, self.ticks.get("seen") or 0, now))
+
+
+def declared() -> App:
+    """The script."""
+    app = App(APP)
+    profiles = app.table("profiles", key=str, value=int, name="profiles")
+    orders = app.stream("orders", key=str, value=int)
+    by_customer = orders.group_by_key()
+
+    orders.to("passed")
+    by_customer.count(name="counts").to_stream().to("counted")
+    orders.left_join(profiles, joined, value=int, name="join").to("joined")
+    within = f"{BEFORE}ms", f"{AFTER}ms"
+    orders.left_join(orders.filter(third), either, within=within, grace=f"{GRACE}ms", value=int, name="meet").to("met")
+
+    windows = by_customer.windowed_by(tumbling(f"{WINDOW.size}ms", grace=f"{WINDOW.grace}ms"))
+    windows.count(name="windows", retention="120s").to_stream().to("windowed")
+    visits = by_customer.windowed_by(session(f"{GAP.gap}ms", grace=f"{GAP.grace}ms"))
+    sessions = visits.count(name="sessions", retention="120s")
+    sessions.to_stream().to("sessioned")
+    sessions.suppress(until_window_closes(), name="waiting").to_stream().to("final")
+
+    toggles = by_customer.aggregate(lambda: 0, toggle, value=int, name="toggles")
+    toggles.outer_join(profiles, either, value=int, name="both").to_stream().to("both")
+    toggles.left_join(profiles, either, on=named, value=int, name="foreign").to_stream().to("foreign")
+
+    remainders = orders.select_key(lambda _, value: remainder(value), key=str).repartition(name="remainder")
+    remainders.group_by_key().count(name="remainders").to_stream().to("regrouped")
+    app.add_store(KeyValueStore("ticks", key=str, value=int))
+    remainders.process(Ticking, stores=["ticks"], key=str, value=int, name="tick").to("ticked")
+    return app
+
+
+PLAN = plan(declared().topology, APP, dict.fromkeys(EXTERNAL, PARTITIONS))
+STORES = tuple(store for sub in PLAN.subtopologies for store in sub.stores)
+INPUTS = tuple(topic for sub in PLAN.subtopologies for topics in sub.topics.values() for topic in topics)
+REPARTITION = f"{APP}-remainder-repartition"
 
 
 def changelog(store: str) -> str:
@@ -69,101 +137,10 @@ def changelog(store: str) -> str:
     return f"{APP}-{store}-changelog"
 
 
-MAIN_STORES = (
-    _store("counts"),
-    _store("profiles"),
-    _store("toggles"),
-    _store("windows", kind="window", retention_ms=RETENTION, window_ms=WINDOW.size),
-)
-REGROUP_STORES = (_store("remainders"),)
-STORES = (*MAIN_STORES, *REGROUP_STORES)
-
-MAIN = SubTopology(
-    number=0,
-    name="main",
-    steps=(
-        Step("profiles-in", _source("profiles")),
-        Step("profiles", TableSource("profiles"), ("profiles-in",), table=True),
-        Step("orders", _source("orders")),
-        Step("passed", Sink("passed", TEXT, NUMBER), ("orders",)),
-        Step("count", Count("counts"), ("orders",), table=True),
-        Step("count-stream", ToStream(), ("count",)),
-        Step("counted", Sink("counted", TEXT, NUMBER), ("count-stream",)),
-        Step("join", StreamTableJoin(arity(joined, "joiner", "join"), "profiles", left=True), ("orders",)),
-        Step("joined", Sink("joined", TEXT, NUMBER), ("join",)),
-        Step(
-            "window",
-            WindowCount("windows", TimeWindow(WINDOW.size, WINDOW.size, WINDOW.grace)),
-            ("orders",),
-            table=True,
-        ),
-        Step("window-stream", ToStream(), ("window",)),
-        Step("windowed", Sink("windowed", WINDOWED, NUMBER), ("window-stream",)),
-        Step(
-            "toggle",
-            Aggregate("toggles", arity(int, "initializer", "toggle"), arity(toggle, "aggregator", "toggle")),
-            ("orders",),
-            table=True,
-        ),
-        Step("select", SelectKey(arity(remainder, "key selector", "select")), ("orders",)),
-        Step("filter", DropNullKeys(), ("select",)),
-        Step("remainder-out", Sink("remainder-repartition", TEXT, NUMBER, repartition="remainder"), ("filter",)),
-    ),
-    topics={"profiles-in": ("profiles",), "orders": ("orders",)},
-    stores=MAIN_STORES,
-    changelogs={store.name: changelog(store.name) for store in MAIN_STORES},
-    sinks={name: name for name in OUTPUTS[:-1]} | {"remainder-out": REPARTITION},
-    partitions=PARTITIONS,
-    fingerprint="main",
-)
-REGROUP = SubTopology(
-    number=1,
-    name="regroup",
-    steps=(
-        Step("remainder-in", Source((REPARTITION,), TEXT, NUMBER, repartition="remainder")),
-        Step("recount", Count("remainders"), ("remainder-in",), table=True),
-        Step("recount-stream", ToStream(), ("recount",)),
-        Step("regrouped", Sink("regrouped", TEXT, NUMBER), ("recount-stream",)),
-    ),
-    topics={"remainder-in": (REPARTITION,)},
-    stores=REGROUP_STORES,
-    changelogs={store.name: changelog(store.name) for store in REGROUP_STORES},
-    sinks={"regrouped": "regrouped"},
-    partitions=PARTITIONS,
-    fingerprint="regroup",
-)
-
-
-def _internal(store: StoreSpec) -> NewTopic:
-    if store.kind == "window":
-        config = {
-            "cleanup.policy": "compact,delete",
-            "retention.ms": str(RETENTION + 86_400_000),
-            "message.timestamp.type": "LogAppendTime",
-        }
-    else:
-        config = {"cleanup.policy": "compact"}
-    return NewTopic(changelog(store.name), PARTITIONS, config, internal=True)
-
-
-PLAN = Plan(
-    app_id=APP,
-    subtopologies=(MAIN, REGROUP),
-    internal_topics=(
-        NewTopic(REPARTITION, PARTITIONS, {"cleanup.policy": "delete", "retention.ms": "-1"}, internal=True),
-        *map(_internal, STORES),
-    ),
-    partitions={
-        **dict.fromkeys((*EXTERNAL, REPARTITION), PARTITIONS),
-        **dict.fromkeys((changelog(store.name) for store in STORES), PARTITIONS),
-    },
-)
-INPUTS = ("orders", "profiles", REPARTITION)
-
-
 def changelog_key(spec: StoreSpec, key: bytes) -> bytes:
     """A key on disk as its changelog has it.
 
-    A window's is segment, key, a zero byte and start on disk (state/keys.py); no key here has a zero byte of its own.
+    A window's is segment, key, a zero byte and start on disk, and a session's has its end in front of the start
+    (state/keys.py); no key here has a zero byte of its own.
     """
-    return key[8:-9] + key[-8:] if spec.kind == "window" else key
+    return key[8 : -spec.tail - 1] + key[-spec.tail :] if spec.segmented else key

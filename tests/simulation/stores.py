@@ -12,32 +12,33 @@ from streamflow.state.spec import StoreSpec
 from ..checkers import fold
 from .disk import Image
 from .reading import Raw
-from .script import NUMBER, RETENTION, STORES, TEXT, changelog
-
-START = 8
+from .script import STORES, TEXT, changelog
 
 Changelogs = Mapping[tuple[str, int], list[Raw]]
 """Topic and partition -> records."""
 
 
 def rows_of(spec: StoreSpec, records: Iterable[Raw]) -> list[tuple[bytes, bytes | None]]:
-    """Changelog records as rows: key bytes, and timestamp with value bytes. A window's are written that way already."""
+    """Changelog records as rows: key bytes, and value bytes behind the timestamp where the store keeps one. Those of
+    windows and sessions are written that way already."""
     return [
-        (key, value if value is None or spec.kind == "window" else struct.pack(">q", time) + value)
+        (key, value if value is None or spec.segmented or not spec.timestamped else struct.pack(">q", time) + value)
         for _, key, value, time in records
         if key != META_KEY
     ]
 
 
 def state_of(spec: StoreSpec, records: Iterable[Raw]) -> dict[Any, Any]:
-    """What a changelog stands for, decoded; a window's key is (key, start)."""
+    """What a changelog stands for, decoded; a window's key is (key, start), a session's (key, start, end)."""
     found: dict[Any, Any] = {}
     for key, row in fold(rows_of(spec, records)).items():
-        value = NUMBER.deserialize(row[8:])
+        value = spec.value.deserialize(row[8:] if spec.timestamped else row)
         if spec.kind == "window":
-            found[TEXT.deserialize(key[:-START]), start_of(key)] = value
+            found[TEXT.deserialize(key[:-8]), _time(key, 8)] = value
+        elif spec.kind == "session":
+            found[TEXT.deserialize(key[:-16]), _time(key, 8), _time(key, 16)] = value
         else:
-            found[TEXT.deserialize(key)] = value
+            found[spec.key.deserialize(key)] = value
     return found
 
 
@@ -72,17 +73,17 @@ def difference(
     spec: StoreSpec, held: Mapping[bytes, bytes], rows: Mapping[bytes, bytes], later: list[tuple[bytes, bytes | None]]
 ) -> str:
     """How a store differs from what its changelog says. Half way through a flush rows may be ``later`` ones."""
-    floor = max(map(start_of, rows), default=0) - RETENTION + 1 if spec.kind == "window" else 0
+    floor = max((_time(key, spec.tail) for key in rows), default=0) - spec.retention_ms + 1 if spec.segmented else 0
     for key in held.keys() | rows.keys():
         have, want = held.get(key), rows.get(key)
         if have == want or (key, have) in later:
             continue
-        if have is None and spec.kind == "window" and start_of(key) < floor:
+        if have is None and spec.segmented and _time(key, spec.tail) < floor:
             continue  # expired
         return f"row {key!r} is {have!r}, its changelog says {want!r}"
     return ""
 
 
-def start_of(key: bytes) -> int:
-    """The start of a window, from its changelog key."""
-    return int(struct.unpack(">q", key[-START:])[0])
+def _time(key: bytes, before_end: int) -> int:
+    """What lies so many bytes before the end of a changelog key: 8 the start of a window, 16 the end of a session."""
+    return int(struct.unpack_from(">q", key, len(key) - before_end)[0])

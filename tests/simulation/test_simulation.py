@@ -11,7 +11,7 @@ from dataclasses import replace
 from .sweep import sweep
 from .world import Options, run
 
-SEEDS = int(os.environ.get("STREAMFLOW_SIMULATION_SEEDS", "500"))
+SEEDS = int(os.environ.get("STREAMFLOW_SIMULATION_SEEDS", "400"))
 CRASHES = int(os.environ.get("STREAMFLOW_SIMULATION_CRASHES", "200"))
 FIXED = Options(records=200, processes=2, calm=True, fast=False)
 

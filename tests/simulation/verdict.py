@@ -7,12 +7,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamflow.log.embedded import EmbeddedLog
+from streamflow.record import Windowed
 
-from ..checkers import Seen, differs, fold, pass_through, running_count, table_join, unique_ids, window_counts
+from ..checkers import Seen, differs, fold, pass_through, running_count, sessions, table_join, unique_ids, window_counts
+from ..differential.definitions import Fold, StreamStream, Table, TableJoin
 from . import stores
 from .disk import Image
 from .reading import Raw, read_all
-from .script import NUMBER, PARTITIONS, REPARTITION, STORES, TEXT, WINDOW, WINDOWED, changelog, joined, toggle
+from .script import (
+    AFTER,
+    BEFORE,
+    GAP,
+    GRACE,
+    NUMBER,
+    PARTITIONS,
+    REPARTITION,
+    SESSION,
+    STORES,
+    TEXT,
+    TICK,
+    WINDOW,
+    WINDOWED,
+    changelog,
+    either,
+    joined,
+    named,
+    third,
+    toggle,
+)
 
 
 @dataclass
@@ -70,6 +92,9 @@ async def _partition_violations(
     repartitioned, regrouped = await _seen(log, REPARTITION, partition), await _seen(log, "regrouped", partition)
     windowed = [(w.key.key, w.key.start, w.value) for w in await _seen(log, "windowed", partition, WINDOWED)]
     windows = window_counts(orders, WINDOW)
+    sessioned = [(tuple(s.key), s.value) for s in await _seen(log, "sessioned", partition, SESSION)]
+    final = [(tuple(s.key), s.value) for s in await _seen(log, "final", partition, SESSION)]
+    grown, over = sessions(orders, GAP)
     uids = [order.value for order in orders]
     ids = [(a.value, (b.key, b.value)) for a, b in zip(passed, counted, strict=False)]
     expected = {
@@ -77,6 +102,12 @@ async def _partition_violations(
         "profiles": profiles,
         "toggles": _toggles(orders),
         "windows": fold(((key, start), count) for key, start, count in windows),
+        "sessions": fold(grown),
+        "waiting": {
+            Windowed(*session): (session[2], None, count, ())
+            for session, count in fold(grown).items()
+            if session not in dict(over)
+        },
         "remainders": fold((r.key, r.value) for r in regrouped),
     }
     found = [
@@ -86,12 +117,63 @@ async def _partition_violations(
         *unique_ids(uids, ids, f"ids/{partition}"),
         *differs(f"joined/{partition}", await _seen(log, "joined", partition), table_join(orders, profiles, joined)),
         *differs(f"windowed/{partition}", windowed, windows),
+        *differs(f"sessioned/{partition}", sessioned, grown),
+        *differs(f"final/{partition}", final, over),
         *running_count(repartitioned, regrouped, f"regrouped/{partition}"),
     ]
-    for spec in STORES:
+    found += await _join_violations(log, partition, orders)
+    for spec in (spec for spec in STORES if spec.name in expected):
         state = stores.state_of(spec, changelogs[changelog(spec.name), partition])
         found += differs(f"changelog of {spec.name}/{partition}", state, expected[spec.name])
     return found
+
+
+async def _join_violations(log: EmbeddedLog, partition: int, orders: Sequence[Seen]) -> list[str]:
+    """The joins, by their definitions, and the processor."""
+    meeting = StreamStream(either, "left", BEFORE, AFTER, GRACE)
+    toggles, both = Fold(toggle, 0), TableJoin(either, "outer")
+    profiles = Table()
+    both.sides = [toggles, profiles]
+    met: list[Seen] = []
+    told: list[Seen] = []
+    for record in await _seen(log, "profiles", partition):
+        for change in profiles.take(0, record):
+            told += (_said(row) for row in both.take(1, change))
+    for order in orders:
+        if third(order.value):
+            met += (Seen(*row) for row in meeting.take(1, order))
+        met += (Seen(*row) for row in meeting.take(0, order))
+        for change in toggles.take(0, order):
+            told += (_said(row) for row in both.take(0, change))
+    everywhere = fold([(r.key, r.value) for p in range(PARTITIONS) for r in await _seen(log, "profiles", p)])
+    foreign = {key: either(value, everywhere.get(named(value))) for key, (value, _) in toggles.rows.items()}
+    task = f"remainder-repartition_{partition}"
+    ticked = [record for p in range(PARTITIONS) for record in await _seen(log, "ticked", p) if record.key == task]
+    return [
+        *differs(f"met/{partition}", await _seen(log, "met", partition), met),
+        *differs(f"both/{partition}", await _seen(log, "both", partition), told),
+        *differs(
+            f"foreign/{partition}", fold((r.key, r.value) for r in await _seen(log, "foreign", partition)), foreign
+        ),
+        *differs(f"ticked/{partition}", ticked, _ticks(task, await _seen(log, REPARTITION, partition))),
+    ]
+
+
+def _said(change: tuple[Any, ...]) -> Seen:
+    key, new, _, at = change
+    return Seen(key, new, at)
+
+
+def _ticks(task: str, records: Sequence[Seen]) -> list[Seen]:
+    """With the first record, and with each that reaches another multiple of the interval: how many there were."""
+    now, due = -1, 0
+    said: list[Seen] = []
+    for count, record in enumerate(records, 1):
+        now = max(now, record.timestamp)
+        if now >= due:
+            said.append(Seen(task, count, now))
+            due = (now // TICK + 1) * TICK
+    return said
 
 
 def _repartition_violations(orders: Sequence[Sequence[Seen]], repartitioned: Sequence[Seen]) -> list[str]:
