@@ -57,11 +57,15 @@ def asked(method: str, target: str) -> Asked:
     segments = path.split("/")
     if segments[0] or len(segments) < 2:
         raise Refused(400, "the address must begin with a slash")
-    for route in ROUTES:
-        if (found := _match(route, segments[1:])) is not None:
-            if method not in ("GET", "HEAD"):
-                raise Refused(405, f"{method} is not possible here; state is read with GET", Allow="GET, HEAD")
+    fitting = [(route, found) for route in ROUTES if (found := _match(route, segments[1:])) is not None]
+    for route, found in fitting:
+        if method == route.method or (method == "HEAD" and route.method == "GET"):
             return Asked(route, target, found, _parameters(route, query))
+    if fitting:
+        methods = sorted({route.method for route, _ in fitting})
+        known = ", ".join(["GET, HEAD" if each == "GET" else each for each in methods])
+        advice = "state is read with GET" if methods == ["GET"] else f"possible is {known}"
+        raise Refused(405, f"{method[:20]} is not possible here; {advice}", Allow=known)
     raise Refused(404, "there is nothing at this address; / lists what there is, and a slash in a key is written %2F")
 
 
@@ -106,6 +110,8 @@ def _read(parameter: Parameter, data: bytes) -> Any:
     text = data.decode("utf-8", "replace")
     if kind == "cursor":
         return _cursor(text)
+    if kind == "text":
+        return text
     if kind == "flag":
         if text not in ("0", "1"):
             raise Refused(400, f"{name} is {text[:60]!r}; write 0 or 1")
@@ -118,6 +124,17 @@ def _read(parameter: Parameter, data: bytes) -> Any:
     if number is None or not parameter.least <= number <= parameter.most:
         raise Refused(400, f"{name} is {text[:60]!r}; write a whole number from {parameter.least} to {parameter.most}")
     return number
+
+
+def without(target: str, name: str) -> str:
+    """A path and query without one of its parameters.
+
+    >>> without("/a?x=1&redirect=1&y=2", "redirect"), without("/a?redirect=1", "redirect")
+    ('/a?x=1&y=2', '/a')
+    """
+    path, _, query = target.partition("?")
+    rest = "&".join(piece for piece in query.split("&") if _unquoted(piece.partition("=")[0]).decode() != name)
+    return f"{path}?{rest}" if rest else path
 
 
 def cursor_of(key: bytes, partition: int) -> str:

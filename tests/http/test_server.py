@@ -18,7 +18,7 @@ from streamflow.http import Server, serve
 from streamflow.log.embedded.log import EmbeddedLog
 from streamflow.runtime.worker import Worker
 from streamflow.topology import Topology
-from tests.http.world import World, make_plan
+from tests.http.world import APP, World, make_plan
 
 
 def unused(*_: Any, **__: Any) -> Any:
@@ -54,7 +54,7 @@ def test_a_socket_that_listens_already_is_taken_over(tmp_path: Path) -> None:
         host, port = sock.getsockname()
         # Asked before there is a server, answered once there is.
         reader, writer = await asyncio.open_connection(host, port)
-        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         worker = Worker(make_plan("words"), EmbeddedLog(tmp_path), SystemClock(), unused)
         server = await serve(worker, sock=sock, topology=Topology())
         answer = await reader.read()
@@ -105,7 +105,7 @@ def test_before_the_worker_has_joined_it_is_live_and_not_ready(tmp_path: Path) -
         answers = []
         for path in ("/health/live", "/health/ready", "/metrics"):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
             writer.close()
             answers.append((int(head.split()[1]), body))
@@ -147,13 +147,16 @@ def test_the_topology_comes_in_four_forms(tmp_path: Path, form: str, media: str,
     assert b"users" in body
 
 
-def test_the_index_lists_every_path(world: World) -> None:
+def test_the_index_lists_every_path_and_is_a_page_for_a_browser(world: World) -> None:
     _, text = world.run(world.get("/"))
-    _, page = world.run(world.get("/", Accept="text/html"))
     for path in (b"/stores/{store}/keys/{key}", b"/metrics", b"/openapi.json"):
         assert path in text
-        assert path in page
-    assert b'<a href="/tasks">' in page
+    _, page = world.run(world.get("/", Accept="text/html"))
+    assert b'<script src="/dashboard/dashboard.js" type="module">' in page
+    _, script = world.run(world.get("/dashboard/dashboard.js"))
+    assert script.startswith(b"// The page of one application.")
+    status, _ = world.run(world.get("/dashboard/..%2Fpage.py"))
+    assert status == 404
 
 
 def test_tasks_of_all_workers_are_told_by_any(world: World) -> None:
@@ -162,8 +165,23 @@ def test_tasks_of_all_workers_are_told_by_any(world: World) -> None:
         _, answer = world.run(world.get("/tasks?all=1", worker))
         assert [task["task"] for task in answer["tasks"]] == every
         assert answer["unreachable"] == answer["unassigned"] == []
+        assert {(each["worker"], each["tasks"]) for each in answer["workers"]} == {
+            (member.server.address, len(member.worker.roster.held)) for member in world.members
+        }
         _, mine = world.run(world.get("/tasks", worker))
         assert {task["task"] for task in mine["tasks"]} == set(world.members[worker].worker.roster.held)
+
+
+def test_what_a_task_wrote_is_told_by_topic(world: World) -> None:
+    def sent(answer: Any) -> int:
+        topic = f"{APP}-words-repartition"
+        outputs = [each for task in answer["tasks"] for each in task["outputs"]]
+        return sum(each["sent"] for each in outputs if each["topic"] == topic)
+
+    _, before = world.run(world.get("/tasks?all=1"))
+    world.run(world.keep("words", [(b"%d" % n, b"", 1) for n in range(50)]))
+    _, after = world.run(world.get("/tasks?all=1"))
+    assert sent(after) - sent(before) == 50
 
 
 def test_lag_is_what_is_not_committed_and_ends_at_nothing(world: World) -> None:

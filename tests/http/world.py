@@ -31,10 +31,12 @@ from streamflow.log.embedded.log import EmbeddedLog
 from streamflow.operators.contract import Operator
 from streamflow.operators.map import SelectKey
 from streamflow.operators.table_source import TableSource
+from streamflow.operators.versioned import VersionedTableSource
 from streamflow.operators.window_aggregate import WindowCount
 from streamflow.plan import Plan, SubTopology
 from streamflow.record import TopicPartition
 from streamflow.runtime.recovery import Place
+from streamflow.runtime.rules import Rules
 from streamflow.runtime.worker import Pace, Worker
 from streamflow.serdes import Serde, serde_of
 from streamflow.state.budget import Budget
@@ -112,6 +114,9 @@ def make_plan(*only: str) -> Plan:
     clicks = StoreSpec("clicks", "window", text, number, base="memory", retention_ms=3_600_000, window_ms=MINUTE)
     pairs = {name: _table(name, key) for name, key in KEYED.items()}
     pairs |= {"spread": _table("spread", text, by_last_letter), "clicks": _rekeyed(text, count, clicks)}
+    if "prices" in only:
+        spec = StoreSpec("prices", "versioned", text, raw, base="memory", retention_ms=3_600_000)
+        pairs["prices"] = _rekeyed(text, VersionedTableSource("prices"), spec)
     subs = [sub for name, pair in pairs.items() for sub in pair if not only or name in only]
     topics = {topic for sub in subs for topic in (*sub.inputs, *sub.changelogs.values(), *sub.sinks.values())}
     internal = tuple(
@@ -140,6 +145,10 @@ class World:
     plan: Plan = field(default_factory=make_plan)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     members: list[Member] = field(default_factory=list[Member])
+    token: str | None = None
+    rules: Rules = field(default_factory=Rules)
+    standby_replicas: int = 0
+    routes: list[Any] = field(default_factory=list[Any])
     _session: aiohttp.ClientSession | None = None
 
     def run(self, work: Awaitable[T]) -> T:
@@ -166,8 +175,18 @@ class World:
             base = RocksBase(path, budget) if spec.base == "rocksdb" else MemoryBase()
             return Store(spec, base, undo=place.undo)
 
-        worker = Worker(self.plan, log, SystemClock(), open_store, pace=Pace(commit_interval=0.05))
-        server = await serve(worker, host="127.0.0.1", port=0, topology=Topology())
+        worker = Worker(
+            self.plan,
+            log,
+            SystemClock(),
+            open_store,
+            pace=Pace(commit_interval=0.05),
+            rules=self.rules,
+            standby_replicas=self.standby_replicas,
+        )
+        server = await serve(
+            worker, host="127.0.0.1", port=0, topology=Topology(), token=self.token, routes=self.routes
+        )
         member = Member(log, worker, server, self.loop.create_task(worker.run()))
         self.members.append(member)
         return member
