@@ -20,13 +20,19 @@ from streamflow.run import DEFECT, exit_code
 
 COMMANDS = {
     "run": "Run the topology of a script.",
+    "dev": "Run a script while it is being written.",
+    "init": "Create and check the topics of a script.",
     "topology": "Show the topology of a script.",
     "produce": "Write lines of text or JSON into a topic.",
     "consume": "Print the records of a topic.",
     "topics": "List, create, describe and delete topics.",
+    "doctor": "Check what a script needs, and say what to do.",
     "status": "Tell how far the tasks of a script are.",
     "query": "Ask a running worker for the value of a key.",
     "reset": "Set a script back, to read its inputs again.",
+    "dead-letters": "List what was set aside, and send it again.",
+    "import-faust": "Copy a table of a Faust application into a topic.",
+    "completion": "Make a shell complete these commands.",
 }
 
 
@@ -39,7 +45,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"streamflow.cli.{cmd_name}").command
+        command: click.Command = import_module(f"streamflow.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str]) -> int:
     meta: dict[str, Any] = {}
+    if asked := os.environ.get("_STREAMFLOW_COMPLETE"):
+        from streamflow.cli.completion import complete
+
+        return complete(cli, asked)
     try:
         with cli.make_context("streamflow", arguments) as context:
             meta = context.meta

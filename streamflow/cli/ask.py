@@ -17,12 +17,12 @@ class Unreachable(StreamflowError):
     """Nobody answers there."""
 
 
-def get(address: str, target: str, timeout: float = TIMEOUT) -> tuple[int, Any]:
+def get(address: str, target: str, timeout: float = TIMEOUT, *, token: str | None = None) -> tuple[int, Any]:
     """The status and the decoded JSON of ``GET target``. Raises `Unreachable`."""
     parts = urlsplit(address)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     try:
-        connection.request("GET", target)
+        connection.request("GET", target, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
         return answer.status, msgspec.json.decode(answer.read())
     except (OSError, HTTPException, msgspec.DecodeError) as error:

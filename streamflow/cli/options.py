@@ -26,7 +26,7 @@ class Option(click.Option):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.envvar is None and self.opts and not self.hidden:
+        if not self.envvar and self.opts and not self.hidden:
             self.envvar = "STREAMFLOW_" + max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
 
 
@@ -51,6 +51,8 @@ debug = option(
 broker = option(
     "--broker", metavar="URL", help=f"The log: embedded://PATH or kafka://HOST:PORT.  [default: {DEFAULT_BROKER}]"
 )
+
+http_token = option("--http-token", metavar="TOKEN", help="What HTTP requests need; better set in the environment.")
 
 
 def complain(message: str) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from streamflow.cli.options import broker, complain, debug, is_debug, option
+from streamflow.cli.options import broker, complain, debug, http_token, is_debug, option
 from streamflow.cli.script import load
 from streamflow.config import outside
 from streamflow.errors import StreamflowError
-from streamflow.run import LEVELS, Options, start, start_supervised
+from streamflow.run import Options, start, start_supervised
+from streamflow.run.logs import LAYOUTS, LEVELS
 
 
 @click.command("run")
@@ -24,14 +25,25 @@ from streamflow.run import LEVELS, Options, start, start_supervised
     "--http", metavar="HOST:PORT", default="127.0.0.1:8080", show_default=True,
     help="Where to answer questions; worker n on port + n, a port in use moves to the next free one.",
 )  # fmt: skip
+@http_token
+@option("--http-open", is_flag=True, help="Let other machines ask without a token, if --http lets them reach it.")
+@option(
+    "--advertise", metavar="HOST",
+    help="How other workers reach this one, where it is not by its machine's name (a pod's address).",
+)  # fmt: skip
 @option("--no-http", is_flag=True, help="Answer no questions.")
 @option("--state-dir", metavar="DIR", help="Where the stores lie.  [default: .streamflow/state]")
 @option("--reload", is_flag=True, help="Start again when the script or a .py file beside it changes.")
 @option("--commit-interval", metavar="DURATION", help="The longest that a record waits.  [default: 100ms]")
 @option("--create-topics", is_flag=True, help="Make the topics that the script names (the embedded log always does).")
 @option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True)
+@option(
+    "--log-format", type=click.Choice(LAYOUTS), default="text", show_default=True,
+    help="json: one object a line on stderr.",
+)  # fmt: skip
 @click.option("--worker-index", type=int, hidden=True)
 @click.option("--lifeline", type=int, hidden=True)
+@click.option("--fake-input", type=float, hidden=True)
 @debug
 @click.pass_context
 def command(

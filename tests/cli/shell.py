@@ -35,7 +35,7 @@ counts.to_stream().to("counts")
 """
 
 
-def _as_from_a_terminal() -> None:
+def as_from_a_terminal() -> None:
     """Tests that run in the background of a shell inherit that Ctrl-C means nothing; a person's command does not."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -120,7 +120,7 @@ class Shell:
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             process = subprocess.Popen(
                 [*COMMAND, *arguments], cwd=self.folder, env=self._environment(env), stdout=out, stderr=err,
-                stdin=subprocess.DEVNULL, preexec_fn=_as_from_a_terminal,
+                stdin=subprocess.DEVNULL, preexec_fn=as_from_a_terminal,
             )  # fmt: skip
         running = Running(process, folder)
         try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
-from tests.cli.shell import WORD_COUNT, Running, Shell, call, until
+from tests.cli.shell import COMMAND, DEADLINE, WORD_COUNT, Running, Shell, call, until
 
 TEXT = "a rose is a rose\nis a rose\n"
 
@@ -66,6 +68,37 @@ def test_one_signal_commits_and_ends_with_0(shell: Shell, number: signal.Signals
     assert counts(shell) == Counter(TEXT.split())
 
 
+def test_a_worker_runs_and_stops_though_nobody_reads_its_stderr_any_more(shell: Shell) -> None:
+    shell.write("app.py", WORD_COUNT)
+    command = [*COMMAND, "run", "app.py", "--http", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=shell.folder, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stderr is not None
+            said = next(line for line in running.stderr if line.startswith("http"))
+            running.stderr.close()
+            shell.good("produce", "lines", text=TEXT)
+            url = f"{said.split()[1]}/stores/word-counts/keys/rose"
+            until(lambda: _answer(url) == 3, lambda: f"the count of rose at {url}")
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(DEADLINE) == 0
+        finally:
+            running.kill()
+    assert counts(shell) == Counter(TEXT.split())
+
+
+def test_a_run_whose_stderr_nobody_reads_from_the_beginning_does_its_work(shell: Shell) -> None:
+    shell.write("app.py", WORD_COUNT)
+    shell.good("produce", "lines", text=TEXT)
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(
+        [*COMMAND, "run", "app.py", "--until-idle"], cwd=shell.folder, stderr=writes, timeout=DEADLINE
+    )
+    os.close(writes)
+    assert done.returncode == 0
+    assert counts(shell) == Counter(TEXT.split())
+
+
 def _answer(url: str) -> int | None:
     try:
         with urlopen(url, timeout=5) as response:
@@ -76,13 +109,30 @@ def _answer(url: str) -> int | None:
         return None
 
 
+HANGS = """
+from streamflow import App
+import time
+app = App('slow')
+def hang(value):
+    print('hanging', flush=True)
+    time.sleep(600)
+app.stream('in', value=str).foreach(hang)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_one_signal_ends_a_worker_in_time_even_when_a_function_hangs(shell: Shell, workers: str) -> None:
+    shell.write("app.py", HANGS)
+    shell.good("produce", "in", text="x\n")
+    with shell.started("run", "app.py", "--no-http", "--workers", workers) as running:
+        until(lambda: "hanging" in running.out, lambda: f"the function: {running.err}")
+        running.send(signal.SIGTERM)
+        running.says("not done after 9 s; ending at once")
+        assert running.ends() != 0
+
+
 def test_a_second_signal_ends_at_once_even_when_a_function_hangs(shell: Shell) -> None:
-    shell.write(
-        "app.py",
-        "from streamflow import App\nimport time\napp = App('slow')\n"
-        "def hang(value):\n    print('hanging', flush=True)\n    time.sleep(600)\n"
-        "app.stream('in', value=str).foreach(hang)\n",
-    )
+    shell.write("app.py", HANGS)
     shell.good("produce", "in", text="x\n")
     with shell.started("run", "app.py", "--no-http") as running:
         until(lambda: "hanging" in running.out, lambda: f"the function: {running.err}")
