@@ -13,10 +13,12 @@ from streamflow.errors import (
     StreamflowError,
     TopologyError,
 )
+from streamflow.global_table import GlobalKTable
 from streamflow.grouped import KGroupedStream, KGroupedTable
 from streamflow.record import Record, Windowed
 from streamflow.serdes import Serde
 from streamflow.stream import KStream
+from streamflow.suppressing import until_time_limit, until_window_closes
 from streamflow.table import KTable
 from streamflow.topic import Topic
 from streamflow.topology import Topology
@@ -38,6 +40,7 @@ __all__ = [
     "App",
     "ConfigError",
     "CustomWindow",
+    "GlobalKTable",
     "KGroupedStream",
     "KGroupedTable",
     "KStream",
@@ -62,4 +65,6 @@ __all__ = [
     "sliding",
     "tumbling",
     "unlimited",
+    "until_time_limit",
+    "until_window_closes",
 ]

@@ -7,24 +7,30 @@ Declaring does no I/O. Whatever runs the graph takes `App.topology` and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, TypeVar, get_origin, overload
 
 from streamflow.builder import Builder, Known, at_least_one
 from streamflow.clock import Duration
-from streamflow.errors import TopologyError
+from streamflow.errors import ConfigError, TopologyError
 from streamflow.functions import timestamping
+from streamflow.global_table import GlobalKTable
+from streamflow.low_level import LowLevelWords
 from streamflow.naming import anchor_of, legal
 from streamflow.operators.contract import Context
 from streamflow.operators.table_source import TableSource
+from streamflow.operators.versioned import VersionedTableSource
+from streamflow.processor import KeyValueStore, Processor, lasting
 from streamflow.record import Windowed
 from streamflow.serdes import Serde, Typed, raw, serde_of, shown
-from streamflow.settings import Guarantee, NamingStyle, Policy, Settings, settings
+from streamflow.settings import Guarantee, NamingStyle, Optimize, Policy, Settings, settings
+from streamflow.state.spec import StoreSpec
 from streamflow.stream import KStream
 from streamflow.table import KTable
 from streamflow.topic import NewTopic, Topic
-from streamflow.topology import Source, Topology
+from streamflow.topology import GlobalSource, Source, Topology
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,7 +42,7 @@ Timestamp = Callable[[K, V], When] | Callable[[V], When] | Callable[[K, V, Conte
 OffsetReset = Literal["earliest", "latest", "fail"]
 
 
-class App:
+class App(LowLevelWords):
     """An application: what it is called, how it is to run, and its topology.
 
     ``id`` is in front of every name it makes in the log, so it must not change. Durations are timedeltas or texts
@@ -75,9 +81,11 @@ class App:
         emit: Literal["every_update", "on_commit"] = "every_update",
         topic_partitions: int = 4,
         max_future: Duration | None = None,
+        idle_flush: Duration | None = None,
+        watchdog: Duration | None = "5m",
         on_failure: Literal["stop"] = "stop",
         replication_factor: int = -1,
-        optimize: Literal["none"] = "none",
+        optimize: Optimize = "none",
         naming: NamingStyle = "stable",
         on_start: Callable[..., Any] | None = None,
         on_stop: Callable[..., Any] | None = None,
@@ -97,6 +105,8 @@ class App:
             emit=emit,
             topic_partitions=topic_partitions,
             max_future=max_future,
+            idle_flush=idle_flush,
+            watchdog=watchdog,
             on_failure=on_failure,
             replication_factor=replication_factor,
             optimize=optimize,
@@ -106,6 +116,7 @@ class App:
             on_state_change=on_state_change,
         )
         self._builder = Builder(naming)
+        self.routes: list[Any] = []
         self._readers: dict[str, tuple[str, Callable[..., Any] | None, OffsetReset]] = {}
 
     @overload
@@ -194,42 +205,176 @@ class App:
 
     @overload
     def table(
-        self, topic: Topic[K, V], *, store: str | None = None, timestamp: Timestamp[K, V] | None = None,
-        name: str | None = None,
+        self, topic: Topic[K, V], *, store: str | None = None, ttl: Duration | None = None,
+        history: Duration | None = None, timestamp: Timestamp[K, V] | None = None, name: str | None = None,
     ) -> KTable[K, V]: ...  # fmt: skip
     @overload
     def table(
-        self, topic: str, *, key: Typed[K], value: Typed[V], store: str | None = None,
-        timestamp: Timestamp[K, V] | None = None, name: str | None = None,
+        self, topic: str, *, key: Typed[K], value: Typed[V], store: str | None = None, ttl: Duration | None = None,
+        history: Duration | None = None, timestamp: Timestamp[K, V] | None = None, name: str | None = None,
     ) -> KTable[K, V]: ...  # fmt: skip
     def table(
         self, topic: str | Topic[Any, Any], *, key: Any = None, value: Any = None, store: str | None = None,
-        timestamp: Callable[..., Any] | None = None, name: str | None = None,
+        ttl: Duration | None = None, history: Duration | None = None, timestamp: Callable[..., Any] | None = None,
+        name: str | None = None,
     ) -> KTable[Any, Any]:  # fmt: skip
         """A topic read as a table: the latest value of each key, a null value deletes it.
 
         It is kept in a store if it has a ``name`` (or ``store``), or if another step needs its rows.
+
+        With ``ttl`` a row is forgotten so long after its timestamp, by the greatest timestamp of its partition; nothing
+        is said downstream when that happens.
+
+        With ``history`` the table is versioned: it remembers what each row was, so far back, and streams are joined with
+        the row of their records' own time. Updates may come in any order; only the newest of a key is its row of now.
         """
-        topics, pattern = _topics(topic)
-        if len(topics) != 1 or pattern is not None:
-            raise TopologyError(f"a table is read from one topic, not from {topic!r}")
-        if not isinstance(topic, Topic) and (key is None or value is None):
-            raise TopologyError(
-                f"the table of topic '{topics[0]}' needs both key= and value=, such as key=str, value=str"
-            )
+        topics = _one_topic(topic, key, value)
         source, step, kept = self._builder.naming.table(topics[0], name, store)
         meaning = self._source(source, topic, topics, None, key, value, timestamp, "earliest")
         self._builder.add(source, meaning)
-        self._builder.add(step, TableSource(), source, table=True)
         known_key, known_value = Known(meaning.key, step), Known(meaning.value, step)
         named = name is not None or store is not None
+        if history is not None and ttl is not None:
+            raise TopologyError(f"step '{step}' has both ttl= and history=; a history forgets by itself")
+        if history is not None or ttl is not None:
+            if history is not None:
+                kept_for = lasting(history, f"step '{step}': history")
+                spec = StoreSpec(kept, "versioned", meaning.key, meaning.value, retention_ms=kept_for)
+                self._builder.add(step, VersionedTableSource(kept), source, table=True)
+            else:
+                assert ttl is not None
+                ttl_ms = lasting(ttl, f"step '{step}': ttl")
+                spec = StoreSpec(kept, "key_value", meaning.key, meaning.value, ttl_ms=ttl_ms)
+                self._builder.add(step, TableSource(kept), source, table=True)
+            self._builder.add_store(spec)
+            return KTable(self._builder, step, known_key, known_value, step if named else topics[0])
+        self._builder.add(step, TableSource(), source, table=True)
         self._builder.may_store(step, kept, known_key, known_value, named=named, by_topic=True)
         return KTable(self._builder, step, known_key, known_value, step if named else topics[0])
+
+    @overload
+    def global_table(
+        self, topic: Topic[K, V], *, store: str | None = None, name: str | None = None
+    ) -> GlobalKTable[K, V]: ...
+    @overload
+    def global_table(
+        self, topic: str, *, key: Typed[K], value: Typed[V], store: str | None = None, name: str | None = None
+    ) -> GlobalKTable[K, V]: ...
+    def global_table(
+        self, topic: str | Topic[Any, Any], *, key: Any = None, value: Any = None, store: str | None = None,
+        name: str | None = None,
+    ) -> GlobalKTable[Any, Any]:  # fmt: skip
+        """A topic read as a table that every worker has whole, all partitions of it.
+
+        For tables small enough for that, whose rows records name by something else than their own key. Nothing
+        runs before it is read to its end; later updates are there when they are there.
+
+        >>> from streamflow import App
+        >>> app = App("shop")
+        >>> countries = app.global_table("countries", key=str, value=str)
+        >>> orders = app.stream("orders", key=int, value=dict)
+        >>> named = orders.join(countries, lambda order, name: {**order, "country": name}, on=lambda o: o["to"], value=dict)
+        """
+        topics = _one_topic(topic, key, value)
+        source, step, kept = self._builder.naming.table(topics[0], name, store)
+        declared = topic if isinstance(topic, Topic) else None
+        meaning = Source(
+            topics,
+            self._read_with(key, declared.key if declared else raw, source, "key"),
+            self._read_with(value, declared.value if declared else raw, source, "value"),
+        )
+        spec = StoreSpec(kept, "key_value", meaning.key, meaning.value, source_topic=topics[0])
+        self._builder.add_global(GlobalSource(meaning, source, step, spec))
+        return GlobalKTable(self._builder, kept, Known(meaning.key, step), Known(meaning.value, step))
+
+    @overload
+    def add_global_store(
+        self, store: KeyValueStore, topic: Topic[K, V], factory: Callable[[], Processor[K, V, Any, Any]]
+    ) -> str: ...
+    @overload
+    def add_global_store(
+        self, store: KeyValueStore, topic: str, factory: Callable[[], Processor[K, V, Any, Any]], *, key: Typed[K],
+        value: Typed[V],
+    ) -> str: ...  # fmt: skip
+    def add_global_store(
+        self, store: KeyValueStore, topic: str | Topic[Any, Any], factory: Callable[[], Processor[Any, Any, Any, Any]],
+        *, key: Any = None, value: Any = None,
+    ) -> str:  # fmt: skip
+        """A store that every worker has whole, and that a processor fills from all partitions of a topic; gives its name.
+
+        ``key`` and ``value`` are the topic's types; the store has its own. What the processor puts should follow from
+        the topic alone, for each worker asks its own, from the topic's beginning, each time it starts; nothing runs
+        before that is done. Between partitions there is no order: where records of several put the same key and the
+        last is to win, workers may differ. It forwards to nobody and schedules nothing. Other processors read the store
+        by ``context.store(name)``. A record that fails stops the worker, or is skipped where the policy says ``"skip"``.
+
+        >>> from streamflow.processor import KeyValueStore, Processor
+        >>> class ByCity(Processor[str, dict, str, str]):
+        ...     def init(self, context):
+        ...         self.mayors = context.store("mayors")
+        ...     def process(self, record):
+        ...         self.mayors.put(record.value["city"], record.key)
+        >>> App("demo").add_global_store(KeyValueStore("mayors", key=str, value=str), "people", ByCity, key=str, value=dict)
+        'mayors'
+        """
+        if not isinstance(store, KeyValueStore):
+            raise TopologyError(f"a global store is a KeyValueStore of streamflow.processor, not {shown(store)}")
+        if store.ttl is not None or store.max_entries is not None:
+            raise TopologyError(
+                f"global store '{store.name}' forgets nothing by itself: leave out ttl= and max_entries="
+            )
+        if not callable(factory):
+            raise TopologyError(
+                f"global store '{store.name}' needs a processor class behind its topic, not {factory!r}"
+            )
+        spec = replace(store.spec(), timestamped=True, logged=False)
+        topics = _one_topic(topic, key, value)
+        source, step, kept = self._builder.naming.table(topics[0], None, spec.name)
+        declared = topic if isinstance(topic, Topic) else None
+        meaning = Source(
+            topics,
+            self._read_with(key, declared.key if declared else raw, source, "key"),
+            self._read_with(value, declared.value if declared else raw, source, "value"),
+        )
+        self._builder.add_global(GlobalSource(meaning, source, step, spec, processor=factory))
+        return kept
+
+    def add_source(
+        self, name: str, topic: Topics | Topic[Any, Any], *, key: Any = None, value: Any = None,
+        timestamp: Callable[..., Any] | None = None, offset_reset: OffsetReset = "earliest",
+    ) -> str:  # fmt: skip
+        """A source step by name, for `add_processor`: a topic, several, or a pattern. Gives the name."""
+        topics, pattern = _topics(topic)
+        source = self._source(name, topic, topics, pattern, key, value, timestamp, offset_reset)
+        return self._builder.add(legal(name), source)
 
     @property
     def topology(self) -> Topology:
         """The graph as declared so far."""
-        return self._builder.freeze()
+        found = self._builder.freeze()
+        if self.settings.optimize == "none":
+            return found
+        from streamflow.optimize import optimized
+
+        return optimized(found)
+
+    def http_routes(self, routes: Iterable[Any]) -> None:
+        """Serve handlers of one's own beside streamflow's: aiohttp's `RouteTableDef`, or a list of `web.get(...)`.
+
+        They run on the worker's loop and port, and ask for state with ``streamflow.http.queries(request)``.
+
+        >>> from aiohttp import web
+        >>> async def hello(request):
+        ...     return web.Response(text="hello")
+        >>> App("x").http_routes([web.get("/hello", hello)])
+        """
+        found = list(routes)
+        for each in found:
+            if not callable(getattr(each, "register", None)):
+                raise ConfigError(
+                    f"http_routes has {each!r:.80}; give it aiohttp's web.get(path, handler) and the like"
+                )
+        self.routes.extend(found)
 
     def run(self, **options: Any) -> None:
         """Run until told to stop, as ``streamflow run`` does; ``options`` are those of the command line."""
@@ -288,6 +433,16 @@ def _declared(topic: str, keyword: str, kind: Any) -> Serde[Any]:
         return serde_of(kind)
     except TopologyError as error:
         raise TopologyError(f"topic '{topic}', {keyword}=: {error}") from None
+
+
+def _one_topic(topic: Any, key: Any, value: Any) -> tuple[str, ...]:
+    """The topic of a table, once it is found to be one, with types."""
+    topics, pattern = _topics(topic)
+    if len(topics) != 1 or pattern is not None:
+        raise TopologyError(f"a table is read from one topic, not from {topic!r}")
+    if not isinstance(topic, Topic) and (key is None or value is None):
+        raise TopologyError(f"the table of topic '{topics[0]}' needs both key= and value=, such as key=str, value=str")
+    return topics
 
 
 def _topics(topic: Topics | Topic[Any, Any]) -> tuple[tuple[str, ...], re.Pattern[str] | None]:

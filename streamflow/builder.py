@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from streamflow.errors import TopologyError
-from streamflow.naming import Around, KafkaStreams, Naming, Stable, legal
+from streamflow.naming import Around, Naming, Stable, legal
+from streamflow.naming_kafka import KafkaStreams
 from streamflow.operators.contract import Operator
+from streamflow.operators.deduplicate import Deduplicate
+from streamflow.operators.foreign_key import LeftChange
 from streamflow.operators.join import StreamTableJoin
 from streamflow.operators.map import Map, MapValues, SelectKey
 from streamflow.operators.merge import Merge
@@ -27,11 +30,12 @@ from streamflow.operators.stream_join import StreamStreamJoin
 from streamflow.operators.table_group import TableSelect
 from streamflow.operators.table_join import TableJoinSide
 from streamflow.operators.table_ops import TableFilter
+from streamflow.operators.versioned import Newest, VersionedTableSource
 from streamflow.serdes import Serde, presence, serde_of
 from streamflow.settings import NamingStyle
 from streamflow.state.spec import StoreSpec
 from streamflow.topic import NewTopic
-from streamflow.topology import Repartition, Sink, Source, Step, Topology, stores_of
+from streamflow.topology import GlobalSource, Repartition, Sink, Source, Step, Topology
 
 _HOME = str(Path(__file__).parent) + os.sep
 _PASSES_ALL = (Map, MapValues, SelectKey, Peek, Merge)
@@ -53,6 +57,7 @@ class Builder:
         self.stores: dict[str, StoreSpec] = {}
         self.repartitions: dict[str, Repartition] = {}
         self.topics: dict[str, NewTopic] = {}
+        self.globals: dict[str, GlobalSource] = {}
         self.naming: Naming = Stable(self.steps) if style == "stable" else KafkaStreams()
         self._copartitions: list[frozenset[str]] = []
         self._unnamed: list[str] = []
@@ -79,12 +84,22 @@ class Builder:
     def add_store(self, spec: StoreSpec) -> str:
         """Add a store and give back its name."""
         where = caller()
-        if spec.name in self.stores:
+        if spec.name in self.stores or spec.name in self.globals:
             first = self._stored_at[spec.name]
             raise TopologyError(f"two stores are named '{spec.name}': {first} and {where}; give one another name=")
         self._stored_at[spec.name] = where
         self.stores[spec.name] = spec
         return spec.name
+
+    def add_global(self, table: GlobalSource) -> None:
+        """Add a table that every worker has whole."""
+        where = caller()
+        name = table.store.name
+        if name in self.globals or name in self.stores:
+            first = self._stored_at[name]
+            raise TopologyError(f"two stores are named '{name}': {first} and {where}; give one another name=")
+        self._stored_at[name] = where
+        self.globals[name] = replace(table, where=where)
 
     def may_store(
         self, step: str, store: str, key: Known, value: Known, *, named: bool, by_topic: bool = False
@@ -200,13 +215,14 @@ class Builder:
 
     def stored(self, step: str) -> str | None:
         """The store in which the table ``step`` is kept, or None."""
-        return next(iter(stores_of(self.steps[step])), None)
+        return getattr(self.steps[step].meaning, "store", None)
 
     def materialise(self, step: str) -> str:
         """The store in which the table ``step`` is kept; from now on it is, if it was not."""
         if (kept := self.stored(step)) is not None:
             return kept
         store, key, value, named = self._spares[step]
+        self._keep_newest_only(step)
         what = f"be kept in the store '{store}'"
         self.add_store(
             StoreSpec(store, "key_value", self.need(key, "key", step, what), self.need(value, "value", step, what))
@@ -216,9 +232,32 @@ class Builder:
         self.steps[step] = _storing(self.steps[step], store)
         return store
 
+    def newest(self, step: str, *, counted: bool = True) -> str:
+        """The step after which only the updates come that are the row of now: all of them, unless a versioned table is
+        above, whose late updates are of its history."""
+        source = self.steps[self._chain(step)[-1]].meaning
+        if not isinstance(source, VersionedTableSource):
+            return step
+        name = f"{step}-newest" if counted else f"{step}-newest-of-group"
+        if name not in self.steps:
+            self.add(name, Newest(source.store, counted), step, table=True)
+        return name
+
     def keep_old(self, step: str) -> None:
         """See to it that the table ``step`` can tell old values: the nearest table above that can keep rows does."""
         self.materialise(self._chain(step)[-1])
+
+    def _keep_newest_only(self, step: str) -> None:
+        """A table that is to be kept gets no late updates of a versioned one above it."""
+        (parent, *_) = self.steps[step].parents
+        if not self.steps[parent].table or (above := self.newest(parent)) == parent:
+            return
+        self.steps[step] = replace(self.steps[step], parents=(above,))
+        # Parents stand before their children.
+        later = list(self.steps)[list(self.steps).index(step) :]
+        for name in later:
+            if name != above:
+                self.steps[name] = self.steps.pop(name)
 
     # --- the result
 
@@ -227,7 +266,8 @@ class Builder:
         telling = {name for step in self.steps.values() for name in self._telling(step)}
         keyless = {name for step in self.steps.values() if _takes_null_keys(step) for name in self._fed_by(step)}
         steps = {name: replace(step, sends_old=name in telling) for name, step in self.steps.items()}
-        # A left join answers records without a key too, so the topics that feed it must not lose them.
+        # A left join answers records without a key too, and a step that only passes records on passes them on, so the
+        # topics that feed these must not lose them.
         steps |= {name: replace(steps[name], meaning=Merge()) for name in keyless}
         return Topology(
             steps,
@@ -237,6 +277,7 @@ class Builder:
             dict(self.topics),
             tuple(self._unnamed),
             "kafka_streams" if isinstance(self.naming, KafkaStreams) else "stable",
+            dict(self.globals),
         )
 
     def _telling(self, step: Step) -> list[str]:
@@ -245,7 +286,9 @@ class Builder:
         A regrouped table takes back what a row gave. A filter without a store needs to know whether a row had
         passed, or it sends a tombstone for each that does not; where nobody above keeps rows, it does that.
         """
-        if isinstance(step.meaning, TableSelect) or (isinstance(step.meaning, TableJoinSide) and step.meaning.alone):
+        if isinstance(step.meaning, TableSelect | LeftChange) or (
+            isinstance(step.meaning, TableJoinSide) and step.meaning.alone
+        ):
             return self._chain(step.parents[0])
         if isinstance(step.meaning, TableFilter) and step.meaning.store is None:
             chain = self._chain(step.name)
@@ -255,7 +298,7 @@ class Builder:
     def _fed_by(self, step: Step) -> list[str]:
         """The filters in front of the repartition topics that a step's records come from."""
         topics = [source.repartition for name in self.sources(step.name) if (source := _source(self.steps[name]))]
-        above = [self._routes[topic][1] for topic in topics if topic is not None]
+        above = [self._routes[topic][1] for topic in topics if topic in self._routes]
         filters = [parent for sink in above for parent in self.steps[sink].parents]
         return [name for name in filters if isinstance(self.steps[name].meaning, DropNullKeys)]
 
@@ -272,6 +315,8 @@ def _source(step: Step) -> Source | None:
 
 
 def _takes_null_keys(step: Step) -> bool:
+    if isinstance(step.meaning, Deduplicate):
+        return True
     return isinstance(step.meaning, StreamTableJoin | StreamStreamJoin) and step.meaning.left
 
 

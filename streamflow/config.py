@@ -31,10 +31,14 @@ OPTIONS: dict[str, type] = {
     "until_idle": bool,
     "http": str,
     "no_http": bool,
+    "http_token": str,
+    "http_open": bool,
+    "advertise": str,
     "state_dir": str,
     "reload": bool,
     "commit_interval": str,
     "log_level": str,
+    "log_format": str,
     "debug": bool,
 }
 """Options of the command line that make sense for more than one call."""
@@ -49,7 +53,10 @@ SETTINGS: dict[str, type] = {
     "dead_letter_topic": str,
     "emit": str,
     "topic_partitions": int,
+    "standby_replicas": int,
     "max_future": str,
+    "idle_flush": str,
+    "watchdog": str,
 }
 """Arguments of ``App(...)`` that can be given from outside of the script."""
 
@@ -112,10 +119,10 @@ def _number(variable: str, text: str) -> int:
 def apply(given: Settings, changes: Mapping[str, Any]) -> Settings:
     """Settings with the changes, checked as if the script had given them to ``App(...)``."""
     now: dict[str, Any] = {each.name: getattr(given, each.name) for each in fields(given)}
-    future = now.pop("max_future_ms")
+    optional = {name: now.pop(f"{name}_ms") for name in ("max_future", "idle_flush", "watchdog")}
     arguments: dict[str, Any] = {
         "commit_interval": timedelta(milliseconds=now.pop("commit_interval_ms")),
-        "max_future": None if future is None else timedelta(milliseconds=future),
+        **{name: None if ms is None else timedelta(milliseconds=ms) for name, ms in optional.items()},
         **_ONLY,
         **now,
         **changes,
@@ -123,7 +130,7 @@ def apply(given: Settings, changes: Mapping[str, Any]) -> Settings:
     return settings(**arguments)
 
 
-_ONLY = {"standby_replicas": 0, "optimize": "none", "on_failure": "stop"}
+_ONLY = {"on_failure": "stop"}
 """Arguments that `Settings` does not keep, because they have one possible value."""
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from streamflow.topology import Sink, Source, Step, Topology, groups, stores_of
+from streamflow.operators.keeps import Keeps
+from streamflow.operators.self_join import StreamSelfJoin
+from streamflow.topology import Sink, Source, Step, Topology, first_source, groups, stores_of
 
 
 @dataclass
@@ -27,12 +29,24 @@ class _Node:
 def describe(topology: Topology) -> str:
     """The text of ``topology``."""
     parts = ["Topologies:\n "]
-    for number, names in enumerate(groups(topology)):
-        parts.append(f"  Sub-topology: {number}\n")
-        nodes = _connected([topology.steps[name] for name in names])
+    for number, (steps, of) in enumerate(_groups(topology)):
+        parts.append(f"  Sub-topology: {number}{of}\n")
+        nodes = _connected(steps)
         parts.extend(_text(node) for node in sorted(nodes, key=_rank))
-        parts.append("\n")
+        parts.append("" if of else "\n")
     return "".join(parts)
+
+
+def _groups(topology: Topology) -> list[tuple[list[Step], str]]:
+    """The steps of each sub-topology, with those of tables that every worker has whole."""
+    found = [([topology.steps[name] for name in names], "") for names in groups(topology)]
+    for table in topology.globals.values():
+        source = Step(table.source_step, table.source)
+        kept = Step(table.step, Keeps((table.store.name,)), (table.source_step,))
+        found.append(([source, kept], " for global store (will not generate tasks)"))
+    if topology.naming == "kafka_streams":
+        found.sort(key=lambda group: first_source(group[0]))
+    return found
 
 
 def _connected(steps: Iterable[Step]) -> list[_Node]:
@@ -65,7 +79,7 @@ def _grow(node: _Node, by: int) -> None:
 
 def _text(node: _Node) -> str:
     step = node.step
-    lines = [f"    {_head(step)}\n"]
+    lines = [f"    {_head(node)}\n"]
     if not isinstance(step.meaning, Sink):
         lines.append(f"      --> {_names(node.below)}\n")
     if not isinstance(step.meaning, Source):
@@ -73,8 +87,8 @@ def _text(node: _Node) -> str:
     return "".join(lines)
 
 
-def _head(step: Step) -> str:
-    meaning = step.meaning
+def _head(node: _Node) -> str:
+    step, meaning = node.step, node.step.meaning
     if isinstance(meaning, Source):
         topics = meaning.pattern.pattern if meaning.pattern else f"[{', '.join(meaning.topics)}]"
         return f"Source: {step.name} (topics: {topics})"
@@ -82,7 +96,12 @@ def _head(step: Step) -> str:
         if isinstance(meaning.topic, str):
             return f"Sink: {step.name} (topic: {meaning.topic})"
         return f"Sink: {step.name} (extractor: {getattr(meaning.topic, '__qualname__', 'function')})"
-    return f"Processor: {step.name} (stores: [{', '.join(java_order(stores_of(step)))}])"
+    shown_above = not isinstance(meaning, Keeps | StreamSelfJoin) and any(
+        isinstance(above.step.meaning, Keeps) for above in node.above
+    )
+    unshown = getattr(meaning, "unshown", ())
+    stores = () if shown_above else [store for store in stores_of(step) if store not in unshown]
+    return f"Processor: {step.name} (stores: [{', '.join(java_order(stores))}])"
 
 
 def _names(nodes: list[_Node]) -> str:

@@ -62,6 +62,10 @@ class StoreStalled(StateError):
     """A store refused a write for now (write stall, full disk); nothing of the batch was applied."""
 
 
+class StoreLocked(StateError):
+    """Another process holds a store's directory open."""
+
+
 class StoreUnavailable(StateError):
     """The machine does not let a store at its files (permissions, I/O errors, open files): no reason to rebuild it."""
 

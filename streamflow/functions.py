@@ -18,6 +18,7 @@ from streamflow.errors import StreamflowError, TopologyError
 _FORMS = {
     "predicate": ("value",),
     "mapper": ("value",),
+    "call": ("value",),
     "key selector": ("value",),
     "action": ("value",),
     "joiner": ("left", "right"),
@@ -146,9 +147,10 @@ def required_arguments(fn: Any, role: str, step: str) -> int | None:
     """How many positional arguments ``fn`` must be given, or None when its signature cannot be read."""
     if not callable(fn):
         raise TopologyError(f"step '{step}': its {role} is {fn!r}, which cannot be called; give it a function")
-    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+    if role != "call" and (inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)):
         raise TopologyError(
-            f"step '{step}': its {role} {spelled(fn)} is async, but steps are not awaited; write it with a plain def"
+            f"step '{step}': its {role} {spelled(fn)} is async, but steps are not awaited; write it with a plain def, "
+            f"or use map_async"
         )
     try:
         parameters = inspect.signature(fn).parameters.values()

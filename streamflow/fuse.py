@@ -14,7 +14,7 @@ from types import FunctionType, TracebackType
 from typing import Any, Protocol, cast
 
 from streamflow.forms import Form, settle
-from streamflow.operators.contract import Emit, StreamTime
+from streamflow.operators.contract import Emit, Services, StreamTime
 from streamflow.plan import SubTopology
 from streamflow.record import Windowed
 from streamflow.sinks import Outlet, sink
@@ -33,6 +33,11 @@ class Host(Protocol):
         ...
 
     @property
+    def services(self) -> Services:
+        """What processors ask for."""
+        ...
+
+    @property
     def undo(self) -> list[Any] | None:
         """Where every change notes how to take it back, or None when nothing is ever taken back."""
         ...
@@ -41,7 +46,16 @@ class Host(Protocol):
         """A store, which has ``handle(key_raw=..., value_raw=...)``."""
         ...
 
+    @property
+    def global_rows(self) -> Callable[[str], Callable[[Any], tuple[Any, int] | None]]:
+        """Gives, for the store of a table that every worker has whole, how to find a row."""
+        ...
+
     def stream_time(self, step: str, name: str) -> StreamTime: ...
+
+    def apart(self, step: str, emit: Emit) -> Emit:
+        """``emit`` itself, or a function whose failures are its own."""
+        ...
 
     def dropped(self, step: str, reason: str) -> Callable[[], None]: ...
 
@@ -80,7 +94,8 @@ def fuse(sub: SubTopology, host: Host) -> dict[str, list[Entry]]:
     functions: dict[str, tuple[Emit, ...]] = {}
     for step in reversed(sub.steps):
         emits = tuple(functions[child][place] for child, place in children[step.name])
-        functions[step.name] = _functions(step, emits, sub, forms[step.name], host)
+        names = tuple(child for child, _ in children[step.name])
+        functions[step.name] = _functions(step, emits, names, sub, forms[step.name], host)
 
     entries: dict[str, list[Entry]] = {}
     for step in sub.steps:
@@ -102,7 +117,9 @@ def step_of(traceback: TracebackType | None, fallback: str) -> str:
     return step
 
 
-def _functions(step: Step, emits: tuple[Emit, ...], sub: SubTopology, form: Form, host: Host) -> tuple[Emit, ...]:
+def _functions(
+    step: Step, emits: tuple[Emit, ...], names: tuple[str, ...], sub: SubTopology, form: Form, host: Host
+) -> tuple[Emit, ...]:
     """A step's own function, once per parent."""
     meaning = step.meaning
     if isinstance(meaning, Source):
@@ -113,7 +130,7 @@ def _functions(step: Step, emits: tuple[Emit, ...], sub: SubTopology, form: Form
         emit = emits if getattr(meaning, "fans_out", False) else _all(emits)
         if step.table and meaning.stores and callable(emit) and not getattr(meaning, "final", False):
             emit = host.hold(step.name, emit, _identity(step, sub))
-        built = meaning.build(emit, _Scope(step, form, host))
+        built = meaning.build(emit, _Scope(step, names, form, host))
         emits = (*emits, emit) if callable(emit) else emits
     each = cast("tuple[Emit, ...]", built if isinstance(built, tuple) else (built,) * len(step.parents))
     for function in each:
@@ -192,8 +209,10 @@ def _nobody(*record: Any) -> None:
 class _Scope:
     """What one step may ask for (`streamflow.operators.contract.Scope`)."""
 
-    def __init__(self, step: Step, form: Form, host: Host) -> None:
-        self._step, self._form, self._host = step.name, form, host
+    def __init__(self, step: Step, children: tuple[str, ...], form: Form, host: Host) -> None:
+        self.step = step.name
+        self.children: Sequence[str] = children
+        self._form, self._host = form, host
         self.context = host.context
         self.key_raw = form.key_raw
         self.key_out_raw = form.key_out_raw
@@ -202,15 +221,25 @@ class _Scope:
         self.sends_old = step.sends_old
         self.undo = host.undo
 
+    @property
+    def services(self) -> Services:
+        return self._host.services
+
     def store(self, name: str) -> Any:
         return self._host.store(name).handle(key_raw=self._form.key_raw, value_raw=self._form.value_out_raw)
 
+    def global_rows(self, name: str) -> Callable[[Any], tuple[Any, int] | None]:
+        return self._host.global_rows(name)
+
     def stream_time(self, name: str = "") -> StreamTime:
-        time = self._host.stream_time(self._step, name)
+        time = self._host.stream_time(self.step, name)
         return time if self._host.undo is None else _UndoableTime(time, self._host.undo)
 
+    def apart(self, emit: Emit) -> Emit:
+        return self._host.apart(self.step, emit)
+
     def dropped(self, reason: str) -> Callable[[], None]:
-        return self._host.dropped(self._step, reason)
+        return self._host.dropped(self.step, reason)
 
 
 class _UndoableTime(StreamTime):

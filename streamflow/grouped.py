@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from streamflow.builder import Builder, Known
-from streamflow.errors import TopologyError
+from streamflow.cogrouped import CogroupedKStream
 from streamflow.functions import arity
 from streamflow.operators.aggregate import Aggregate, Count, Reduce
 from streamflow.operators.contract import Operator
@@ -21,7 +21,7 @@ from streamflow.state.spec import StoreSpec
 from streamflow.table import KTable
 from streamflow.totals import Named, total_serde
 from streamflow.windowed import WindowedKStream
-from streamflow.windows import CustomWindow, SessionWindow, SlidingWindow, TimeWindow, Window
+from streamflow.windows import Window, checked
 
 if TYPE_CHECKING:
     from streamflow.stream import KStream
@@ -91,11 +91,25 @@ class KGroupedStream(Generic[K, V]):
             lambda step: total_serde(self._builder, step, value, init, f),
         )
 
+    @overload
+    def cogroup(self, f: Callable[[T, V], T | None]) -> CogroupedKStream[K, T]: ...
+    @overload
+    def cogroup(self, f: Callable[[K, T, V], T | None]) -> CogroupedKStream[K, T]: ...
+    def cogroup(self, f: Callable[..., Any]) -> CogroupedKStream[K, Any]:
+        """The beginning of one total out of several grouped streams: here ``f(total, value)`` says how this one adds to
+        it. More streams follow with ``.cogroup(other, f)``, and at last ``.aggregate(init)``.
+
+        >>> from streamflow import App
+        >>> app = App("shop")
+        >>> carts, orders = app.stream("carts", key=str, value=int), app.stream("orders", key=str, value=int)
+        >>> both = carts.group_by_key().cogroup(lambda total, cart: total + cart)
+        >>> table = both.cogroup(orders.group_by_key(), lambda total, order: total - order).aggregate(int, value=int)
+        """
+        return CogroupedKStream(((self, f),))
+
     def windowed_by(self, window: Window) -> WindowedKStream[K, V]:
         """The same per window of time, such as ``tumbling("1m")``, ``hopping("5m", "1m")`` or ``session("30m")``."""
-        if not isinstance(window, TimeWindow | SessionWindow | SlidingWindow | CustomWindow):
-            raise TopologyError(f'windowed_by takes a window such as tumbling("1m"), not {window!r}')
-        return WindowedKStream(self, window)
+        return WindowedKStream(self, checked(window))
 
     def _own_value(self, step: str) -> Serde[Any]:
         return self._builder.need(self._stream._value, "value", step, "be stored")
@@ -112,20 +126,25 @@ class KGroupedStream(Generic[K, V]):
 
     def _prepared(self, word: str, names: Named, sent: Serde[Any] | None) -> tuple[str, str, str, Serde[Any]]:
         """The step, its store, the step before it and the key's serde; ``sent`` is what a topic between carries."""
+        step, kept = self._builder.naming.stateful(word, self._stream._anchor, names.name, names.store)
+        return step, kept, *self._brought(step, kept, names.given, sent)
+
+    def _brought(self, step: str, topic: str, given: bool, sent: Serde[Any] | None = None) -> tuple[str, Serde[Any]]:
+        """The step whose records lie where their keys belong, and the key's serde; ``topic`` is what a repartition
+        topic on the way is called unless the grouping has a name, ``given`` by the user or not."""
         builder, stream = self._builder, self._stream
-        step, kept = builder.naming.stateful(word, stream._anchor, names.name, names.store)
         key = builder.need(stream._key, "key", step, "be stored")
         parent = stream._step
         if stream._rekeyed:
-            topic = kept if self._name is None else self._name
-            around = builder.naming.repartition(topic, self._name is not None or names.given)
+            topic = topic if self._name is None else self._name
+            around = builder.naming.repartition(topic, self._name is not None or given)
             if sent is None:
                 what = f"go through the repartition topic '{topic}-repartition'"
                 sent = builder.need(stream._value, "value", step, what)
             parent = builder.repartition(topic, around, parent, key, sent)
         else:
             builder.copartition(parent)
-        return step, kept, parent, key
+        return parent, key
 
     def _done(self, step: str, names: Named, key: Known, value: Known) -> KTable[Any, Any]:
         if not names.given:

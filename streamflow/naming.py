@@ -16,51 +16,11 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from streamflow.errors import TopologyError
 
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,200}")
-
-KAFKA_WORDS = {
-    "source": "KSTREAM-SOURCE-",
-    "sink": "KSTREAM-SINK-",
-    "filter": "KSTREAM-FILTER-",
-    "filter-not": "KSTREAM-FILTER-",
-    "map": "KSTREAM-MAP-",
-    "map-values": "KSTREAM-MAPVALUES-",
-    "flat-map": "KSTREAM-FLATMAP-",
-    "flat-map-values": "KSTREAM-FLATMAPVALUES-",
-    "select-key": "KSTREAM-KEY-SELECT-",
-    "group-by": "KSTREAM-KEY-SELECT-",
-    "peek": "KSTREAM-PEEK-",
-    "foreach": "KSTREAM-FOREACH-",
-    "print": "KSTREAM-PRINTER-",
-    "merge": "KSTREAM-MERGE-",
-    "split": "KSTREAM-BRANCH-",
-    "branch": "KSTREAM-BRANCHCHILD-",
-    "repartition": "KSTREAM-REPARTITION-",
-    "to-table": "KSTREAM-TOTABLE-",
-    "count": "KSTREAM-AGGREGATE-",
-    "aggregate": "KSTREAM-AGGREGATE-",
-    "reduce": "KSTREAM-REDUCE-",
-    "join": "KSTREAM-JOIN-",
-    "left-join": "KSTREAM-LEFTJOIN-",
-    "table": "KTABLE-SOURCE-",
-    "table-filter": "KTABLE-FILTER-",
-    "table-filter-not": "KTABLE-FILTER-",
-    "table-map-values": "KTABLE-MAPVALUES-",
-    "table-join": "KTABLE-MERGE-",
-    "table-join-this": "KTABLE-JOINTHIS-",
-    "table-join-other": "KTABLE-JOINOTHER-",
-    "to-stream": "KTABLE-TOSTREAM-",
-    "table-group-by": "KTABLE-SELECT-",
-    "table-count": "KTABLE-AGGREGATE-",
-    "table-aggregate": "KTABLE-AGGREGATE-",
-    "table-reduce": "KTABLE-REDUCE-",
-}
-"""A word of the language -> the beginning of Kafka Streams' name for its step."""
-
 
 Around = tuple[str, str, str]
 """The filter, the sink and the source around a repartition topic. The changes of a regrouped table have no filter."""
@@ -91,8 +51,50 @@ class TableJoinNames:
     store: str
 
 
-_STEP_FIRST = {"to-table", "table-join", "table-filter", "table-filter-not", "table-map-values"}
-"""Words whose store is named after their step, and not before it; Kafka Streams counts only that of ``to-table``."""
+class ForeignKeyNames(NamedTuple):
+    """The names of a foreign-key join: the steps in the order in which a change of the left table passes them, the store
+    of subscriptions, the two topics, and the store of the result."""
+
+    registration: str
+    change: str
+    sink: str
+    source: str
+    subscriptions: str
+    receive: str
+    look_up: str
+    tell: str
+    response: str
+    answer_sink: str
+    answer_source: str
+    resolve: str
+    step: str
+    store: str
+
+
+@dataclass(frozen=True)
+class CogroupNames:
+    """The names of streams that are aggregated together: where they meet, each one's step, and the store."""
+
+    step: str
+    sides: tuple[str, ...]
+    store: str
+
+
+FOREIGN = (
+    "subscription-registration",
+    "subscription-registration-processor",
+    "subscription-registration-sink",
+    "subscription-registration-source",
+    "subscription-store",
+    "subscription-receive",
+    "subscription-join-foreign",
+    "foreign-join-subscription",
+    "subscription-response",
+    "subscription-response-sink",
+    "subscription-response-source",
+    "subscription-response-resolver",
+)
+"""The names of a foreign-key join behind that of its step, in the order of `ForeignKeyNames`."""
 
 
 class Naming(Protocol):
@@ -135,6 +137,14 @@ class Naming(Protocol):
         """A join of two tables."""
         ...
 
+    def cogrouped(self, anchor: str, name: str | None, store: str | None, streams: int) -> CogroupNames:
+        """An aggregation of several streams."""
+        ...
+
+    def foreign(self, word: str, anchor: str, name: str | None, store: str | None) -> ForeignKeyNames:
+        """A foreign-key join."""
+        ...
+
     def branch(self, split: str, branch: str) -> str:
         """The name of one branch of a split."""
         ...
@@ -158,18 +168,18 @@ class Stable:
         return self._free(f"{step}-source"), step, kept
 
     def repartition(self, topic: str, given: bool) -> Around:
-        return _around(topic)
+        return around(topic)
 
     def regrouped(
         self, word: str, anchor: str, name: str | None, store: str | None, topic: str | None
     ) -> tuple[str, str, str, Around]:
         step, kept = self.stateful(word, anchor, name, store)
         topic = kept if topic is None else topic
-        return step, kept, topic, ("", *_around(topic)[1:])
+        return step, kept, topic, ("", *around(topic)[1:])
 
     def joined(self, word: str, anchor: str, name: str | None, parent: str) -> tuple[str, str, Around]:
         step = self.step(word, anchor, name)
-        return step, step, _around(step)
+        return step, step, around(step)
 
     def met(
         self, word: str, anchor: str, name: str | None, store: str | None, parents: tuple[str, str],
@@ -184,12 +194,20 @@ class Stable:
             (f"{kept}-left", f"{kept}-right"),
             f"{kept}-unmatched",
             topics,
-            (_around(topics[0]), _around(topics[1])),
+            (around(topics[0]), around(topics[1])),
         )
 
     def tables(self, word: str, anchor: str, name: str | None, store: str | None) -> TableJoinNames:
         step, kept = self.stateful(word, anchor, name, store)
         return TableJoinNames(step, (f"{step}-left", f"{step}-right"), kept)
+
+    def cogrouped(self, anchor: str, name: str | None, store: str | None, streams: int) -> CogroupNames:
+        step, kept = self.stateful("cogroup", anchor, name, store)
+        return CogroupNames(step, tuple(f"{step}-{n}" for n in range(1, streams + 1)), kept)
+
+    def foreign(self, word: str, anchor: str, name: str | None, store: str | None) -> ForeignKeyNames:
+        step, kept = self.stateful(word, anchor, name, store)
+        return ForeignKeyNames._make([*(f"{step}-{part}" for part in FOREIGN), step, kept])
 
     def branch(self, split: str, branch: str) -> str:
         return legal(f"{split}{branch}" if split.endswith("-") else f"{split}-{branch}")
@@ -203,97 +221,7 @@ class Stable:
         return legal(found)
 
 
-class KafkaStreams:
-    """Kafka Streams' names and its counter. A given name uses up the number that it takes the place of."""
-
-    def __init__(self) -> None:
-        self._next = 0
-
-    def step(self, word: str, anchor: str, given: str | None = None) -> str:
-        number = self._number()
-        return legal(given) if given is not None else KAFKA_WORDS[word] + number
-
-    def stateful(self, word: str, anchor: str, name: str | None, store: str | None) -> tuple[str, str]:
-        kept = store if store is not None else name
-        if word in _STEP_FIRST:
-            step = self.step(word, anchor, name)
-            kept = kept if kept is not None else self._store(word, counted=word == "to-table", step=step)
-        else:
-            kept = kept if kept is not None else self._store(word)
-            step = self.step(word, anchor, name)
-        return step, legal(kept)
-
-    def table(self, topic: str, name: str | None, store: str | None) -> tuple[str, str, str]:
-        kept = store if store is not None else name
-        if kept is None:
-            kept = f"{topic}-STATE-STORE-{self._number()}"
-        source = self.step("source", topic, None if name is None else f"{name}-source")
-        return source, self.step("table", topic, name), legal(kept)
-
-    def repartition(self, topic: str, given: bool) -> Around:
-        sink, dropping, source = self.step("sink", ""), self.step("filter", ""), self.step("source", "")
-        return _around(topic) if given else (dropping, sink, source)
-
-    def regrouped(
-        self, word: str, anchor: str, name: str | None, store: str | None, topic: str | None
-    ) -> tuple[str, str, str, Around]:
-        kept = store if store is not None else name
-        kept = legal(kept) if kept is not None else self._store(word)
-        around = "", self.step("sink", ""), self.step("source", "")
-        return self.step(word, anchor, name), kept, kept if topic is None else topic, around
-
-    def joined(self, word: str, anchor: str, name: str | None, parent: str) -> tuple[str, str, Around]:
-        topic = parent if name is None else name
-        around = self.repartition(topic, name is not None)
-        return self.step(word, anchor, name), topic, around
-
-    def met(
-        self, word: str, anchor: str, name: str | None, store: str | None, parents: tuple[str, str],
-        rekeyed: tuple[bool, bool],
-    ) -> JoinNames:  # fmt: skip
-        topics = parents if name is None else (f"{name}-left", f"{name}-right")
-        left, right = (
-            self.repartition(topic, name is not None) if sent else ("", "", "")
-            for topic, sent in zip(topics, rekeyed, strict=True)
-        )
-        outer_this, outer_other = word == "outer-join", word != "join"
-        parts = (
-            ("this-windowed", "KSTREAM-WINDOWED-"),
-            ("other-windowed", "KSTREAM-WINDOWED-"),
-            ("outer-this-join", "KSTREAM-OUTERTHIS-") if outer_this else ("this-join", "KSTREAM-JOINTHIS-"),
-            ("outer-other-join", "KSTREAM-OUTEROTHER-") if outer_other else ("other-join", "KSTREAM-JOINOTHER-"),
-            ("merge", "KSTREAM-MERGE-"),
-        )
-        generated = [role + self._number() for _, role in parts]
-        one, two, this, other, merge = generated if name is None else [f"{legal(name)}-{end}" for end, _ in parts]
-        kept = store if store is not None else name
-        if kept is None:
-            number = generated[2].rsplit("-", 1)[1]
-            stores = [f"{made}-store" for made in generated[2:4]] + [f"KSTREAM-OUTERSHARED-{number}-store"]
-        else:
-            shared = "outer-shared-join" if outer_this else "left-shared-join"
-            stores = [f"{legal(kept)}-{end}-store" for end in (parts[2][0], parts[3][0], shared)]
-        return JoinNames(merge, (one, two), (this, other), (stores[0], stores[1]), stores[2], topics, (left, right))
-
-    def tables(self, word: str, anchor: str, name: str | None, store: str | None) -> TableJoinNames:
-        step, kept = self.stateful("table-join", anchor, name, store)
-        this = self.step("table-join-this", anchor, None if name is None else f"{name}-join-this")
-        other = self.step("table-join-other", anchor, None if name is None else f"{name}-join-other")
-        return TableJoinNames(step, (this, other), kept)
-
-    def branch(self, split: str, branch: str) -> str:
-        self._number()
-        return legal(split + branch)
-
-    def _store(self, word: str, *, counted: bool = True, step: str = "") -> str:
-        return f"{KAFKA_WORDS[word]}STATE-STORE-{self._number()}" if counted else f"{step}-STATE-STORE"
-
-    def _number(self) -> str:
-        self._next += 1
-        return f"{self._next - 1:010d}"
-
-
-def _around(topic: str) -> Around:
+def around(topic: str) -> Around:
     name = f"{topic}-repartition"
     return f"{name}-filter", f"{name}-sink", f"{name}-source"
 

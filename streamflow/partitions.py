@@ -33,7 +33,7 @@ class Counts:
 
     def full(self, repartition: str) -> str:
         """A repartition topic's name in the log."""
-        return f"{self.app_id}-{repartition}-repartition"
+        return f"{self.app_id}-{repartition}-{self.topology.repartitions[repartition].suffix}"
 
     def known(self, topic: str) -> int | None:
         """The partition count of a topic, None as long as it is not decided."""
@@ -65,6 +65,7 @@ class Counts:
                 for topic in existing
                 if source.pattern.fullmatch(topic)
                 and not (topic.startswith(ours) and topic.endswith(("-changelog", "-repartition")))
+                and not self.is_internal(topic)
             )
         )
 

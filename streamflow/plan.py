@@ -24,14 +24,17 @@ from dataclasses import dataclass, field, replace
 
 from streamflow.errors import TopologyError
 from streamflow.naming import anchor_of
+from streamflow.operators.process import Process
 from streamflow.partitions import Counts, count_partitions
 from streamflow.serdes import for_topic
 from streamflow.state.spec import StoreSpec
 from streamflow.topic import NewTopic
-from streamflow.topology import Sink, Source, Step, Topology, external_topics, groups, stores_of
+from streamflow.topology import GlobalSource, Sink, Source, Step, Topology, external_topics, groups, stores_of
 from streamflow.windows import SlidingWindow, TimeWindow
 
 DAY_MS = 86_400_000
+GLOBAL = "~"
+"""No topic can be called so, and so no task."""
 LONGEST = 249
 _REPARTITION = {
     "cleanup.policy": "delete",
@@ -47,7 +50,8 @@ class SubTopology:
 
     ``name`` is stable: it derives from sources and stores, not from ``number``, because transactional ids,
     directories and fencing between versions of a script rest on it. ``topics`` are full names. ``changelogs``
-    maps each logged store to its changelog topic; ``sinks`` maps each sink step with a fixed topic to its full name.
+    maps each logged store to its changelog topic, ``reused`` each table to the topic it is read from, where that serves
+    as its changelog; ``sinks`` maps each sink step with a fixed topic to its full name.
     ``fingerprints`` has one per store, to be compared with the store's own; ``fingerprint`` is one for all of them.
     """
 
@@ -61,6 +65,7 @@ class SubTopology:
     partitions: int
     fingerprint: str
     fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
+    reused: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -76,6 +81,10 @@ class Plan:
     subtopologies: tuple[SubTopology, ...]
     internal_topics: tuple[NewTopic, ...]
     partitions: Mapping[str, int]  # of every topic named, internal ones too
+    globals: tuple[SubTopology, ...] = ()
+    """Tables that every worker has whole, each as one that keeps a store and runs no steps. The table's own topic is
+    the store's changelog. One that has steps is filled by a processor: its store is one for all partitions of the
+    topic, and has no changelog."""
 
 
 def task_name(sub: SubTopology, partition: int) -> str:
@@ -119,7 +128,30 @@ def plan(topology: Topology, app_id: str, partitions: Mapping[str, int], topics:
             )
     known = {name: partitions[name] for name in external_topics(topology) if name in partitions}
     known |= {topic: counts.of(topic) for sub in subs for topic in sub.inputs}
-    return Plan(app_id, subs, internal, known | {topic.name: topic.partitions for topic in internal})
+    tables = tuple(_global(table, partitions) for table in topology.globals.values())
+    return Plan(app_id, subs, internal, known | {topic.name: topic.partitions for topic in internal}, tables)
+
+
+def _global(table: GlobalSource, partitions: Mapping[str, int]) -> SubTopology:
+    if table.topic not in partitions:
+        raise TopologyError(f"step '{table.step}' ({table.where}) reads topic '{table.topic}', which does not exist")
+    steps: tuple[Step, ...] = ()
+    if table.processor is not None:
+        filling = Process(table.processor, (table.store.name,))
+        source = Step(table.source_step, table.source, where=table.where)
+        steps = (source, Step(table.step, filling, (table.source_step,), where=table.where))
+    return SubTopology(
+        number=-1,
+        name=f"{GLOBAL}{table.store.name}",
+        steps=steps,
+        topics={table.source_step: (table.topic,)},
+        stores=(table.store if steps else _kept_in(table.topic, table.store),),
+        changelogs={} if steps else {table.store.name: table.topic},
+        sinks={},
+        partitions=1 if steps else partitions[table.topic],
+        fingerprint="",
+        fingerprints={},
+    )
 
 
 def _united(parts: list[list[str]], counts: Counts) -> list[list[str]]:
@@ -139,7 +171,9 @@ def _names(topology: Topology, parts: list[list[str]]) -> list[str]:
     for steps in parts:
         sources = [step for name in steps if isinstance((step := topology.steps[name]).meaning, Source)]
         tables = {parent for name in steps if topology.steps[name].table for parent in topology.steps[name].parents}
-        leading = next((step for step in sources if step.name not in tables or _is_internal(step)), sources[0])
+        # What a foreign-key join writes comes later, and changes no name.
+        own = [step for step in sources if not _is_internal(step, topology, "topic")] or sources
+        leading = next((s for s in own if s.name not in tables or _is_internal(s, topology, "repartition")), own[0])
         assert isinstance(leading.meaning, Source)
         pattern = leading.meaning.pattern
         name = anchor_of(leading.meaning.topics[:1], pattern.pattern if pattern else None)
@@ -147,19 +181,20 @@ def _names(topology: Topology, parts: list[list[str]]) -> list[str]:
     return names
 
 
-def _is_internal(step: Step) -> bool:
-    return isinstance(step.meaning, Source) and step.meaning.repartition is not None
+def _is_internal(step: Step, topology: Topology, suffix: str) -> bool:
+    name = step.meaning.repartition if isinstance(step.meaning, Source) else None
+    return name is not None and topology.repartitions[name].suffix == suffix
 
 
 def _sub(topology: Topology, app_id: str, counts: Counts, number: int, name: str, steps: list[str]) -> SubTopology:
     mine = tuple(_addressed(topology.steps[step], app_id) for step in steps)
     used = dict.fromkeys(store for step in mine for store in stores_of(step))
+    kept = [spec for spec in topology.stores.values() if spec.name in used]
     changelogs = {
-        spec.name: spec.source_topic or f"{app_id}-{spec.name}-changelog"
-        for spec in topology.stores.values()
-        if spec.logged and spec.name in used
+        spec.name: f"{app_id}-{spec.name}-changelog" for spec in kept if spec.logged and spec.source_topic is None
     }
-    stores = tuple(_kept_in(changelogs.get(spec.name), spec) for spec in topology.stores.values() if spec.name in used)
+    reused = {spec.name: spec.source_topic for spec in kept if spec.source_topic is not None}
+    stores = tuple(_kept_in(changelogs.get(spec.name) or reused.get(spec.name), spec) for spec in kept)
     fingerprints = {spec.name: _fingerprint(spec, mine) for spec in stores}
     return SubTopology(
         number=number,
@@ -176,6 +211,7 @@ def _sub(topology: Topology, app_id: str, counts: Counts, number: int, name: str
         partitions=max(counts.of(topic) for step in steps for topic in counts.topics.get(step, ())),
         fingerprint=_digest(fingerprints),
         fingerprints=fingerprints,
+        reused=reused,
     )
 
 
@@ -208,7 +244,7 @@ def _fingerprint(spec: StoreSpec, steps: Iterable[Step]) -> str:
             window = getattr(step.meaning, "window", None)
             text += f", {type(step.meaning).__name__} '{step.name}'"
             text += "" if window is None else f" of {_spelled(window)}"
-    return text
+    return text if spec.source_topic is None else f"{text}, read back from '{spec.source_topic}'"
 
 
 def _spelled(window: object) -> str:

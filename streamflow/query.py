@@ -23,12 +23,17 @@ from streamflow.log.contract import Member, Membership
 from streamflow.log.partitioner import partition_of
 from streamflow.operators.contract import Effect
 from streamflow.plan import Plan, SubTopology, task_name
+from streamflow.record import TopicPartition
+from streamflow.runtime.global_tables import is_global
 from streamflow.runtime.worker import Worker
 from streamflow.state.keyvalue import after
 from streamflow.state.spec import StoreSpec
+from streamflow.state.store import Store
 from streamflow.topology import Sink, Source
 
 SLICE = 2_000  # rows read between two looks at the loop: some 2 to 5 ms
+FIRST_SLICE = 64  # rows read before it is known how large they are
+MOST_BYTES = 8 << 20  # of the rows of one answer, as they lie in the store
 OWNERS_AGE = 1.0  # seconds for which the group's answer is believed
 OWNERS_REST = 0.05  # seconds between two questions to the group, whatever is missing
 
@@ -68,6 +73,11 @@ class Site:
     spread: int | None
 
     @property
+    def everywhere(self) -> bool:
+        """Whether every worker has all of it."""
+        return is_global(self.sub)
+
+    @property
     def partitions(self) -> tuple[int, ...]:
         """All partitions of the store."""
         return tuple(range(self.sub.partitions))
@@ -86,7 +96,8 @@ class Site:
 
 def sites(plan: Plan) -> dict[str, Site]:
     """Every store of a plan by name, in the order of declaration."""
-    return {spec.name: Site(spec, sub, _spread(plan, sub, spec)) for sub in plan.subtopologies for spec in sub.stores}
+    found = {spec.name: Site(spec, sub, _spread(plan, sub, spec)) for sub in plan.subtopologies for spec in sub.stores}
+    return found | {spec.name: Site(spec, sub, None) for sub in plan.globals for spec in sub.stores}
 
 
 def _spread(plan: Plan, sub: SubTopology, spec: StoreSpec) -> int | None:
@@ -201,11 +212,25 @@ class Span:
         return low, high
 
 
-class Local:
-    """The stores of this worker's running tasks, committed rows only."""
+@dataclass(frozen=True)
+class Standing:
+    """How far a copy is: ``position`` in its store's changelog, and ``lag``, how many changelog records its task lacks
+    (0: none, it runs there)."""
 
-    def __init__(self, worker: Worker) -> None:
+    position: int
+    lag: int
+
+
+class Local:
+    """The stores of this worker's running tasks, committed rows only.
+
+    With ``stale`` also those of tasks that are restored here and of copies: each row was committed once, and may have
+    changed since.
+    """
+
+    def __init__(self, worker: Worker, stale: bool = False) -> None:
         self._worker = worker
+        self._stale = stale
 
     def runs(self, site: Site, partition: int) -> bool:
         """Whether this worker runs the task that holds a partition."""
@@ -214,7 +239,14 @@ class Local:
 
     def view(self, site: Site, partition: int) -> Any:
         """A partition's committed rows as bytes. Raises `Unavailable` unless its task runs here."""
+        if site.everywhere:
+            try:
+                return self._worker.tables.store(site.spec.name, partition).view(key_raw=True, value_raw=True)
+            except LogError as error:
+                raise Unavailable(str(error)) from error
         name = site.task(partition)
+        if self._stale:
+            return self._copy(site, partition)[0].view(key_raw=True, value_raw=True)
         held = self._worker.roster.held.get(name)
         if held is None:
             raise Unavailable(f"task {name} has moved to another worker")
@@ -223,12 +255,39 @@ class Local:
             raise Unavailable(f"task {name} is being restored, {left:,} changelog records to go")
         return held.task.stores[site.spec.name].view(key_raw=True, value_raw=True)
 
-    def get(self, site: Site, partitions: Sequence[int], key: bytes) -> list[Row]:
-        """The rows of a key: none or one, unless a partitioner of the user's spread it."""
+    def standing(self, site: Site, partition: int) -> Standing | None:
+        """How far what there is of a partition here is; None if there is nothing."""
+        try:
+            store, lag = self._copy(site, partition)
+        except Unavailable:
+            return None
+        return Standing(store.position, lag)
+
+    def _copy(self, site: Site, partition: int) -> tuple[Store, int]:
+        """The store of a partition as it is here, and how many records its task lacks; running, restored or a copy."""
+        name, roster = site.task(partition), self._worker.roster
+        held, copy = roster.held.get(name), roster.standbys.copies.get(name)
+        if held is not None and (store := held.place.stores.get(site.spec.name)) is not None:
+            return store, 0 if held.task is not None else held.place.progress.left
+        if copy is not None and (store := copy.place.stores.get(site.spec.name)) is not None:
+            return store, copy.lag
+        raise Unavailable(f"there is nothing of task {name} here")
+
+    def committed(self, site: Site, at: TopicPartition) -> int:
+        """The next offset of an input that the task of its partition has committed. Raises `Unavailable` as `view` does."""
+        self.view(site, at.partition)
+        ledger = self._worker.roster.held[site.task(at.partition)].ledger
+        return 0 if ledger is None else ledger.committed.get(at, 0)
+
+    def get(self, site: Site, partitions: Sequence[int], key: bytes, as_of: int | None = None) -> list[Row]:
+        """The rows of a key: none or one, unless a partitioner of the user's spread it; of a versioned store those that
+        were valid at ``as_of``."""
         found: list[Row] = []
         for partition in partitions:
             with _readable(site):
-                pair = self.view(site, partition).get_pair(key)
+                view = self.view(site, partition)
+                version = None if as_of is None else view.get(key, as_of)
+                pair = view.get_pair(key) if as_of is None else None if version is None else version[:2]
             if pair is not None:
                 found.append((key, partition, *pair))
         return found
@@ -248,14 +307,18 @@ class Local:
         found: list[Row] = []
         low, high = span.bounds(partition)
         following: bytes | None = low
+        size, most = 0, FIRST_SLICE
         while following is not None and (high is None or following < high) and len(found) < span.limit:
             if following != low:
                 await asyncio.sleep(0)
             with _readable(site):
                 # Opened anew for every slice: an open iterator would keep a store that is closed meanwhile locked.
                 view = self.view(site, partition)
-                rows, following = view.page(following, high, min(span.limit - len(found), SLICE))
+                rows, following = view.page(following, high, min(span.limit - len(found), most))
             found.extend([(key, partition, value, time) for key, (value, time) in rows])
+            size += sum(len(key) + len(value) for key, (value, _) in rows)
+            _check_room(size)
+            most = min(SLICE, max(1, (MOST_BYTES - size) * len(found) // max(size, 1)))
         return found
 
     async def windows(
@@ -263,13 +326,15 @@ class Local:
     ) -> list[WindowRow]:
         """The windows of a key that start from ``first`` to ``last``, oldest first, ``limit`` of them."""
         found: list[WindowRow] = []
+        room = MOST_BYTES
         for partition in partitions:
             since, of_partition = first, 0
             while of_partition < limit and since <= last:
                 wanted = min(limit - of_partition, SLICE)
                 with _readable(site):
-                    rows = _whole(self._fetch(site, partition, key, since, last), wanted)
+                    rows = _whole(_bounded(self._fetch(site, partition, key, since, last), room), wanted)
                 found.extend(rows)
+                room -= sum(len(row[1]) + 32 for row in rows)
                 of_partition += len(rows)
                 if len(rows) < wanted:
                     break
@@ -286,6 +351,7 @@ class Local:
             with _readable(site):
                 rows = self.view(site, partition).find(key, first, last, with_timestamps=True)
                 found.extend((start, end, *pair) for (_, start, end), pair in islice(rows, limit))
+            _check_room(sum(len(row[2]) + 32 for row in found))
         return sorted(found)[:limit]
 
     def _fetch(self, site: Site, partition: int, key: bytes, first: int, last: int) -> Iterator[WindowRow]:
@@ -293,6 +359,19 @@ class Local:
         if site.spec.timestamped:
             return ((start, *pair) for start, pair in view.fetch(key, first, last, with_timestamps=True))
         return ((start, value, 0) for start, value in view.fetch(key, first, last))
+
+
+def _check_room(size: int) -> None:
+    if size > MOST_BYTES:
+        raise WrongQuestion(f"these rows have more than {MOST_BYTES >> 20} MiB; ask for fewer of them with limit")
+
+
+def _bounded(rows: Iterator[WindowRow], room: int) -> Iterator[WindowRow]:
+    for row in rows:
+        room -= len(row[1]) + 32
+        if room < 0:
+            _check_room(MOST_BYTES + 1)
+        yield row
 
 
 def oldest(rows: list[WindowRow], limit: int) -> list[WindowRow]:

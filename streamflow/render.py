@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from streamflow.topology import Sink, Source, Step, Topology, groups, keepers, stores_of
+from streamflow.operators.global_join import StreamGlobalJoin
+from streamflow.topology import GlobalSource, Sink, Source, Step, Topology, groups, keepers, stores_of
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN, HEAD = 190, 46, 56, 18, 24, 26
 """A box, the space between boxes, and around a sub-topology, in pixels."""
@@ -35,7 +36,7 @@ _STYLE = """
 
 
 def to_dict(topology: Topology) -> dict[str, Any]:
-    """``{"subtopologies": [{"steps": [...]}], "stores": [...], "repartitions": [...]}``, fit for JSON."""
+    """``{"subtopologies": [{"steps": [...]}], "stores": [...], "repartitions": [...], "globals": [...]}``, fit for JSON."""
     return {
         "subtopologies": [
             {"number": number, "steps": [_step(topology.steps[name], topology) for name in names]}
@@ -47,6 +48,24 @@ def to_dict(topology: Topology) -> dict[str, Any]:
             for spec in topology.stores.values()
         ],
         "repartitions": [{"name": each.name, "partitions": each.partitions} for each in topology.repartitions.values()],
+        "globals": [_global(table, topology) for table in topology.globals.values()],
+    }
+
+
+def _global(table: GlobalSource, topology: Topology) -> dict[str, Any]:
+    """A table that every worker has whole, and the steps that ask it."""
+    asking = [
+        step.name
+        for step in topology.steps.values()
+        if isinstance(step.meaning, StreamGlobalJoin) and step.meaning.table == table.store.name
+    ]
+    return {
+        "name": table.step,
+        "topic": table.topic,
+        "store": table.store.name,
+        "types": [table.store.key.name, table.store.value.name],
+        "where": table.where,
+        "asked_by": asking,
     }
 
 
@@ -58,6 +77,8 @@ def _step(step: Step, topology: Topology) -> dict[str, Any]:
         "parents": list(step.parents),
         "children": children,
         "topics": _topics(step),
+        "types": _types(step),
+        "asks": _asked(topology, step),
         "stores": list(stores_of(step)),
         "table": step.table,
         "where": step.where,
@@ -67,6 +88,11 @@ def _step(step: Step, topology: Topology) -> dict[str, Any]:
 def _kind(step: Step) -> str:
     meaning = step.meaning
     return "source" if isinstance(meaning, Source) else "sink" if isinstance(meaning, Sink) else type(meaning).__name__
+
+
+def _types(step: Step) -> list[str]:
+    """The names of the key's and the value's serde where records come in or go out; known nowhere else."""
+    return [step.meaning.key.name, step.meaning.value.name] if isinstance(step.meaning, Source | Sink) else []
 
 
 def _topics(step: Step) -> list[str]:

@@ -23,6 +23,7 @@ Policy = Answer | Callable[[Any, Exception], Answer]
 Guarantee = Literal["exactly_once", "at_least_once"]
 Emit = Literal["every_update", "on_commit"]
 NamingStyle = Literal["stable", "kafka_streams"]
+Optimize = Literal["none", "all"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Settings:
     guarantee: Guarantee = "exactly_once"
     commit_interval_ms: int = 100
     state_dir: str = ".streamflow/state"
+    standby_replicas: int = 0
     timestamp: Callable[..., Any] | None = None
     on_deserialize_error: Policy = "fail"
     on_process_error: Policy = "fail"
@@ -40,8 +42,11 @@ class Settings:
     emit: Emit = "every_update"
     topic_partitions: int = 4
     max_future_ms: int | None = None
+    idle_flush_ms: int | None = None
+    watchdog_ms: int | None = 300_000
     replication_factor: int = -1
     naming: NamingStyle = "stable"
+    optimize: Optimize = "none"
     on_start: Callable[..., Any] | None = None
     on_stop: Callable[..., Any] | None = None
     on_state_change: Callable[..., Any] | None = None
@@ -58,8 +63,8 @@ def settings(
     *,
     commit_interval: Duration,
     max_future: Duration | None,
-    standby_replicas: int,
-    optimize: str,
+    idle_flush: Duration | None,
+    watchdog: Duration | None,
     on_failure: str,
     **others: Any,
 ) -> Settings:
@@ -72,8 +77,10 @@ def settings(
             _called_with(name, others[name], "f(context, error)", 2)
         else:
             _one_of(name, others[name], ("fail", "skip", "dead_letter"), "or f(context, error)")
-    _only("standby_replicas", standby_replicas, 0)
-    _only("optimize", optimize, "none")
+    replicas = others["standby_replicas"]
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+        raise ConfigError(f"standby_replicas is {replicas!r}; it must be a whole number, 0 for none")
+    _one_of("optimize", others["optimize"], ("none", "all"))
     _only("on_failure", on_failure, "stop")
     copies = others["replication_factor"]
     if not isinstance(copies, int) or isinstance(copies, bool) or (copies < 1 and copies != -1):
@@ -90,6 +97,8 @@ def settings(
     return Settings(
         commit_interval_ms=_positive("commit_interval", commit_interval),
         max_future_ms=None if max_future is None else _positive("max_future", max_future),
+        idle_flush_ms=None if idle_flush is None else _positive("idle_flush", idle_flush),
+        watchdog_ms=None if watchdog is None else _positive("watchdog", watchdog),
         **others,
     )
 

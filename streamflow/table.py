@@ -15,8 +15,10 @@ from streamflow.functions import arity
 from streamflow.operators.contract import Operator
 from streamflow.operators.table_group import TableSelect
 from streamflow.operators.table_ops import TableFilter, TableMapValues, ToStream
+from streamflow.processing import TransformWords
 from streamflow.serdes import Typed
 from streamflow.serdes.hints import pair, result, told
+from streamflow.suppressing import SuppressWords
 from streamflow.table_joins import TableJoinWords
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ K2 = TypeVar("K2")
 V2 = TypeVar("V2")
 
 
-class KTable(TableJoinWords[K, V]):
+class KTable(TableJoinWords[K, V], SuppressWords[K, V], TransformWords[K, V]):
     """Rows with keys of type ``K`` and values of type ``V``; made by `App.table`, by an aggregation or ``to_table``."""
 
     def __init__(self, builder: Builder, step: str, key: Known, value: Known, anchor: str) -> None:
@@ -159,7 +161,7 @@ class KTable(TableJoinWords[K, V]):
         known_value = self._known(value, hints[1], step, "value")
         function = arity(f, "mapper", step)
         self._builder.keep_old(self._step)
-        self._builder.add(step, TableSelect(function), self._step)
+        self._builder.add(step, TableSelect(function), self._builder.newest(self._step, counted=False))
         return KGroupedTable(self._builder, step, known_key, known_value, self._anchor, name)
 
     def _known(self, given: Any, hint: Any, step: str, keyword: str) -> Known:

@@ -11,7 +11,7 @@ Streams' description has them; the plan adds it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -57,10 +57,14 @@ class Sink:
 
 @dataclass(frozen=True)
 class Repartition:
-    """An internal topic that moves records to their new key's partition; ``partitions`` None: as its inputs have."""
+    """An internal topic that moves records to their new key's partition; ``partitions`` None: as its inputs have.
+
+    ``suffix`` stands behind its name: ``topic`` where the sides of a foreign-key join write to each other.
+    """
 
     name: str
     partitions: int | None = None
+    suffix: str = "repartition"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,27 @@ class Step:
 
 
 @dataclass(frozen=True)
+class GlobalSource:
+    """A table that every worker has whole: the topic it is read from, and the names it has in a description.
+
+    No task reads it, so it is no step; steps ask it by the name of its ``store``. ``processor`` makes what fills the
+    store, where the topic's records are not its rows.
+    """
+
+    source: Source
+    source_step: str
+    step: str
+    store: StoreSpec
+    where: str = ""
+    processor: Callable[[], Any] | None = None
+
+    @property
+    def topic(self) -> str:
+        """What it is read from."""
+        return self.source.topics[0]
+
+
+@dataclass(frozen=True)
 class Topology:
     """Steps, stores and repartition topics by name, in the order they were declared."""
 
@@ -90,6 +115,8 @@ class Topology:
     unnamed_stateful: tuple[str, ...] = ()
     """Stateful steps without a name of their own: what is renamed when the script changes around them."""
     naming: Literal["stable", "kafka_streams"] = "stable"
+    globals: Mapping[str, GlobalSource] = field(default_factory=dict[str, GlobalSource])
+    """Tables that every worker has whole, by their stores."""
 
     def describe(self) -> str:
         """Kafka Streams' text of the graph: sub-topologies, steps, stores, and who comes after whom."""
@@ -130,6 +157,7 @@ def external_topics(topology: Topology) -> list[str]:
                 found[topic] = None
             case _:
                 pass
+    found.update((table.topic, None) for table in topology.globals.values())
     return list(found)
 
 
@@ -171,7 +199,7 @@ def groups(topology: Topology) -> list[list[str]]:
     for name in topology.steps:
         found.setdefault(find(name), []).append(name)
     if topology.naming == "kafka_streams":
-        return sorted(found.values(), key=lambda names: _first_source(topology, names))
+        return sorted(found.values(), key=lambda names: first_source(topology.steps[name] for name in names))
     return list(found.values())
 
 
@@ -183,5 +211,8 @@ def _shared(step: Step) -> list[tuple[str, str]]:
     return [("store", store) for store in stores_of(step)]
 
 
-def _first_source(topology: Topology, names: list[str]) -> str:
-    return min((name for name in names if isinstance(topology.steps[name].meaning, Source)), default=names[0])
+def first_source(steps: Iterable[Step]) -> tuple[bool, str]:
+    """What the place of a sub-topology follows from in Kafka Streams' order; those that read a merged repartition
+    topic come last."""
+    sources = (step.name for step in steps if isinstance(step.meaning, Source))
+    return min(((name.endswith("-repartition-source"), name) for name in sources), default=(False, ""))

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from streamflow.builder import Known
 from streamflow.clock import Duration, milliseconds
 from streamflow.errors import TopologyError
-from streamflow.functions import arity
+from streamflow.functions import Function, arity
 from streamflow.operators.contract import Operator
 from streamflow.operators.custom_aggregate import CustomAggregate
-from streamflow.operators.folds import Aggregating, Counting, Folding, Reducing
+from streamflow.operators.folds import Aggregating, Cogrouping, Counting, Folding, Reducing
 from streamflow.operators.session_aggregate import SessionAggregate
 from streamflow.operators.sliding_aggregate import SlidingAggregate
-from streamflow.operators.window_aggregate import WindowAggregate, WindowCount, WindowReduce
+from streamflow.operators.window_aggregate import WindowAggregate, WindowCogroup, WindowCount, WindowReduce
 from streamflow.record import Windowed
 from streamflow.serdes import (
     Serde,
@@ -141,74 +141,91 @@ class WindowedKStream(Generic[K, V]):
     ) -> KTable[Windowed[K], Any]:
         grouped, window = self._grouped, self._window
         step, kept, parent, key = grouped._prepared(word, names, sent)
-        if emit not in ("on_update", "on_close"):
-            raise TopologyError(f"step '{step}': emit is {emit!r}; write 'on_update' or 'on_close'")
-        operator, value = self._operator(kept, folding(step), emit), total(step)
+        check_emit(step, emit)
+        operator, value = operator_of(window, kept, folding(step), emit), total(step)
         builder = grouped._builder
-        least = self._retention(step, retention)
-        spec: StoreSpec
-        match window:
-            case SessionWindow():
-                spec = StoreSpec(kept, "session", key, value, retention_ms=least)
-                windowed = session_windowed_key(key)
-            case CustomWindow():
-                spec = StoreSpec(
-                    kept, "window", key, value, retention_ms=least, window_ms=window.size_ms, end_of=window.end_of
-                )
-                windowed = windowed_by_end(key, window.end_of)
-            case SlidingWindow(difference_ms=size) | TimeWindow(size_ms=size):
-                spec = StoreSpec(kept, "window", key, value, retention_ms=least, window_ms=size)
-                windowed = windowed_by_size(key, size)
+        spec, windowed = kept_in(window, kept, key, value, retained(window, step, retention))
         builder.add_store(spec)
         builder.add(step, operator, parent, table=True)
         return grouped._done(step, names, Known(windowed, step), Known(value, step))
 
-    def _operator(self, kept: str, folding: Folding, emit: Emit) -> Operator:
-        match self._window:
-            case SessionWindow() as window:
-                return SessionAggregate(kept, window, folding, emit)
-            case SlidingWindow() as window:
-                return SlidingAggregate(kept, window, folding, emit)
-            case CustomWindow() as window:
-                return CustomAggregate(kept, window, folding, emit)
-            case TimeWindow() as window:
-                match folding:
-                    case Counting():
-                        return WindowCount(kept, window, emit)
-                    case Reducing(f):
-                        return WindowReduce(kept, window, f, emit)
-                    case Aggregating(init, f):
-                        return WindowAggregate(kept, window, init, f, emit)
-
     def _aggregating(
         self, step: str, init: Callable[..., Any], f: Callable[..., Any], merge: Callable[..., Any] | None
     ) -> Aggregating:
-        if (merge is not None) != isinstance(self._window, SessionWindow):
-            raise TopologyError(
-                f"step '{step}': sessions that turn out to be one need merge=f(left_total, right_total)"
-                if merge is None
-                else f"step '{step}': merge= is for sessions; windows of this kind never become one"
-            )
-        return Aggregating(
-            arity(init, "initializer", step),
-            arity(f, "aggregator", step),
-            None if merge is None else arity(merge, "merger", step),
-        )
+        merger = merger_of(self._window, step, merge)
+        return Aggregating(arity(init, "initializer", step), arity(f, "aggregator", step), merger)
 
-    def _retention(self, step: str, retention: Duration | None) -> int:
-        match self._window:
-            case SessionWindow(gap_ms=gap, grace_ms=grace):
-                least = gap + grace + 1  # a session that ended so long ago may still be joined, to the millisecond
-            case SlidingWindow(difference_ms=difference, grace_ms=grace):
-                least = 2 * difference + grace + 1
-            case TimeWindow(size_ms=size, grace_ms=grace) | CustomWindow(size_ms=size, grace_ms=grace):
-                least = size + grace
-        if retention is None:
-            return least
-        found = milliseconds(retention, "retention")
-        if found < least:
-            raise TopologyError(
-                f"step '{step}': a retention of {found} ms would forget windows that are still open; "
-                f"their size and grace are {least} ms together, so keep them at least that long"
+
+def check_emit(step: str, emit: str) -> None:
+    """Refuse what is no way to emit."""
+    if emit not in ("on_update", "on_close"):
+        raise TopologyError(f"step '{step}': emit is {emit!r}; write 'on_update' or 'on_close'")
+
+
+def operator_of(window: Window, kept: str, folding: Folding, emit: Emit) -> Operator:
+    """The step that keeps totals per window in the store ``kept``."""
+    match window:
+        case SessionWindow():
+            return SessionAggregate(kept, window, folding, emit)
+        case SlidingWindow():
+            return SlidingAggregate(kept, window, folding, emit)
+        case CustomWindow():
+            return CustomAggregate(kept, window, folding, emit)
+        case TimeWindow():
+            match folding:
+                case Counting():
+                    return WindowCount(kept, window, emit)
+                case Reducing(f):
+                    return WindowReduce(kept, window, f, emit)
+                case Aggregating(init, f):
+                    return WindowAggregate(kept, window, init, f, emit)
+                case Cogrouping():
+                    return WindowCogroup(kept, window, folding, emit)
+
+
+def kept_in(
+    window: Window, kept: str, key: Serde[Any], value: Serde[Any], retention_ms: int
+) -> tuple[StoreSpec, Serde[Any]]:
+    """The store of totals per window, and the serde of windowed keys."""
+    match window:
+        case SessionWindow():
+            return StoreSpec(kept, "session", key, value, retention_ms=retention_ms), session_windowed_key(key)
+        case CustomWindow(size_ms=size):
+            spec = StoreSpec(
+                kept, "window", key, value, retention_ms=retention_ms, window_ms=size, end_of=window.end_of
             )
-        return found
+            return spec, windowed_by_end(key, window.end_of)
+        case SlidingWindow(difference_ms=size) | TimeWindow(size_ms=size):
+            spec = StoreSpec(kept, "window", key, value, retention_ms=retention_ms, window_ms=size)
+            return spec, windowed_by_size(key, size)
+
+
+def merger_of(window: Window, step: str, merge: Callable[..., Any] | None) -> Function | None:
+    """How two totals become one: sessions need it, others never ask."""
+    if (merge is not None) != isinstance(window, SessionWindow):
+        raise TopologyError(
+            f"step '{step}': sessions that turn out to be one need merge=f(left_total, right_total)"
+            if merge is None
+            else f"step '{step}': merge= is for sessions; windows of this kind never become one"
+        )
+    return None if merge is None else arity(merge, "merger", step)
+
+
+def retained(window: Window, step: str, retention: Duration | None) -> int:
+    """How long totals are kept, in milliseconds: as long as they may change, or longer."""
+    match window:
+        case SessionWindow(gap_ms=gap, grace_ms=grace):
+            least = gap + grace + 1  # a session that ended so long ago may still be joined, to the millisecond
+        case SlidingWindow(difference_ms=difference, grace_ms=grace):
+            least = 2 * difference + grace + 1
+        case TimeWindow(size_ms=size, grace_ms=grace) | CustomWindow(size_ms=size, grace_ms=grace):
+            least = size + grace
+    if retention is None:
+        return least
+    found = milliseconds(retention, "retention")
+    if found < least:
+        raise TopologyError(
+            f"step '{step}': a retention of {found} ms would forget windows that are still open; "
+            f"their size and grace are {least} ms together, so keep them at least that long"
+        )
+    return found

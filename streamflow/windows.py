@@ -87,6 +87,13 @@ FOREVER = (1 << 63) - 1
 """The end of a window that never ends."""
 
 
+def checked(window: Window) -> Window:
+    """``window`` itself, if it is one."""
+    if not isinstance(window, TimeWindow | SessionWindow | SlidingWindow | CustomWindow):
+        raise TopologyError(f'windowed_by takes a window such as tumbling("1m"), not {window!r}')
+    return window
+
+
 def tumbling(size: Duration, *, grace: Duration = "0ms") -> TimeWindow:
     """Windows side by side, each record in exactly one.
 

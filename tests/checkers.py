@@ -10,6 +10,7 @@ operators or runtime, so a mistake there cannot excuse itself.
     C4  window_counts   counts per key and window, lateness and grace included
     C5  table_join      each stream value with the row its key had
     C6  fold            what a changelog stands for, to be compared with stores
+    C7  sessions        sessions as they grow and merge, and each once when it is final
 """
 
 from __future__ import annotations
@@ -94,6 +95,39 @@ def window_counts(inputs: Sequence[Seen], window: Windowing) -> list[tuple[Any, 
             counts[key, start] += 1
             emitted.append((key, start, counts[key, start]))
     return emitted
+
+
+class Gap(NamedTuple):
+    """A session window, milliseconds."""
+
+    gap: int
+    grace: int
+
+
+Spell = tuple[Any, int, int]
+"""Key, start and end of a session, both its own."""
+
+
+def sessions(inputs: Sequence[Seen], gap: Gap) -> tuple[list[tuple[Spell, int | None]], list[tuple[Spell, int]]]:
+    """C7. What a count by sessions of one partition says, in order, with None for a session that went into another one;
+    and the last of each, when no record can join it any more, by end, key and start."""
+    now = -1
+    open_: dict[Spell, int] = {}
+    said: list[tuple[Spell, int | None]] = []
+    final: list[tuple[Spell, int]] = []
+    for key, _, timestamp in inputs:
+        now = max(now, timestamp)
+        near = [s for s in open_ if s[0] == key and s[1] - gap.gap <= timestamp <= s[2] + gap.gap]
+        start, end = min([timestamp, *(s[1] for s in near)]), max([timestamp, *(s[2] for s in near)])
+        if end < now - gap.gap - gap.grace:
+            continue
+        count = 1 + sum(open_.pop(s) for s in near)
+        said += [(s, None) for s in sorted(near, key=lambda s: (s[2], s[1])) if s != (key, start, end)]
+        said.append(((key, start, end), count))
+        open_[key, start, end] = count
+        over = [s for s in open_ if s[2] < now - gap.gap - gap.grace]
+        final += [(s, open_.pop(s)) for s in sorted(over, key=lambda s: (s[2], s[0], s[1]))]
+    return said, final
 
 
 def table_join(inputs: Sequence[Seen], table: Mapping[Any, Any], f: Any) -> list[Seen]:

@@ -122,8 +122,12 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[StreamflowError], str]] = {
     "no branches": (lambda: lines().split({}), TopologyError, "a split needs at least one branch"),
     "a branch twice": (lambda: lines().split({"a": bool}, default="a"), TopologyError, "called 'a', and so is another"),
     "no partitions": (lambda: lines().repartition(partitions=0), TopologyError, "partitions is 0"),
-    "standbys": (lambda: App("a", standby_replicas=1), ConfigError, "standby_replicas=1 is not available"),
-    "optimisation": (lambda: App("a", optimize="all"), ConfigError, "optimize='all' is not available"),  # type: ignore[arg-type]
+    "standbys": (
+        lambda: App("a", standby_replicas=-1),
+        ConfigError,
+        "standby_replicas is -1; it must be a whole number",
+    ),
+    "optimisation": (lambda: App("a", optimize="most"), ConfigError, "optimize is 'most'; write 'none', 'all'"),  # type: ignore[arg-type]
     "a strange guarantee": (lambda: App("a", guarantee="maybe"), ConfigError, "guarantee is 'maybe'; write 'exactly_"),  # type: ignore[arg-type]
     "a strange policy": (lambda: App("a", on_process_error="ignore"), ConfigError, "on_process_error is 'ignore'"),  # type: ignore[arg-type]
 }

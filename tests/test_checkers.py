@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from .checkers import Seen, Windowing, differs, fold, pass_through, running_count, table_join, unique_ids, window_counts
+from .checkers import (
+    Gap,
+    Seen,
+    Windowing,
+    differs,
+    fold,
+    pass_through,
+    running_count,
+    sessions,
+    table_join,
+    unique_ids,
+    window_counts,
+)
 
 IN = [Seen("a", 1), Seen("b", 2), Seen("a", 3)]
 
@@ -37,6 +49,18 @@ def test_a_window_counts_while_its_end_lies_after_time_less_grace() -> None:
         ("a", 0, 2),  # 12 - 5 < 10: still open
         ("a", 10, 2),
     ]
+
+
+def test_sessions_meet_in_a_record_between_them_unless_one_is_closed() -> None:
+    records = [Seen("a", 0, 0), Seen("a", 1, 16), Seen("a", 2, 10), Seen("b", 3, 100)]
+
+    assert sessions(records[:3], Gap(gap=10, grace=9)) == (
+        [(("a", 0, 0), 1), (("a", 16, 16), 1), (("a", 0, 0), None), (("a", 16, 16), None), (("a", 0, 16), 3)],
+        [],
+    )
+    said, final = sessions(records, Gap(gap=10, grace=5))
+    assert said[2:] == [(("a", 16, 16), None), (("a", 10, 16), 2), (("b", 100, 100), 1)]
+    assert final == [(("a", 0, 0), 1), (("a", 10, 16), 2)]
 
 
 def test_a_join_asks_the_table_and_keeps_the_streams_time() -> None:

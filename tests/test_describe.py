@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streamflow import App, tumbling
+from streamflow import App, tumbling, until_window_closes
 
 SHARED = Path(os.environ.get("STREAMFLOW_SHARED", Path(__file__).parents[2] / "shared"))
 ORACLE = SHARED / "oracles" / "topology_describe.json"
@@ -91,9 +91,19 @@ def rekeyed_join(app: App) -> None:
     stream.join(table, lambda left, right: left + right, value=str, name="jn").to("out")
 
 
+def global_join(app: App) -> None:
+    stream, table = app.stream("l", key=str, value=str), app.global_table("g", key=str, value=str)
+    stream.left_join(table, lambda one, row: one, on=str.lower, value=str).to("out")
+
+
 def stream_stream_join(app: App) -> None:
     left, right = app.stream("l", value=str), app.stream("r", value=str)
     left.join(right, lambda one, other: one + other, within="5m", value=str).to("out")
+
+
+def self_join(app: App) -> None:
+    stream = app.stream("l", value=str)
+    stream.join(stream, lambda one, other: one + other, within="5m", value=str).to("out")
 
 
 def stream_stream_outer_join(app: App) -> None:
@@ -105,6 +115,38 @@ def rekeyed_stream_stream_join(app: App) -> None:
     left = app.stream("l", value=str).select_key(str.lower, key=str)
     right = app.stream("r", value=str).select_key(str.lower, key=str)
     left.left_join(right, lambda one, other: f"{one}{other}", within="5m", value=str, name="jn", store="js").to("out")
+
+
+def cogroup(app: App) -> None:
+    one, two = app.stream("a").group_by_key(), app.stream("b").group_by_key()
+    both = one.cogroup(lambda total, value: total + len(value)).cogroup(two, lambda total, value: total + len(value))
+    both.aggregate(int, value=int).to_stream().to("out")
+
+
+def suppress(app: App) -> None:
+    windows = app.stream("in").group_by_key().windowed_by(tumbling("1m")).count()
+    windows.suppress(until_window_closes()).to_stream().to("out")
+
+
+def table_join(app: App) -> None:
+    left, right = app.table("l", key=str, value=str), app.table("r", key=str, value=str)
+    left.join(right, lambda one, other: one + other, value=str).to_stream().to("out")
+
+
+def table_outer_join_in_a_store(app: App) -> None:
+    left, right = app.table("l", key=str, value=str), app.table("r", key=str, value=str)
+    left.outer_join(right, lambda one, other: f"{one}{other}", value=str, store="joined").to_stream().to("out")
+
+
+def foreign_key_join(app: App) -> None:
+    left, right = app.table("l", key=str, value=str), app.table("r", key=str, value=str)
+    left.join(right, lambda one, other: one + other, on=str.lower, value=str).to_stream().to("out")
+
+
+def foreign_key_join_named(app: App) -> None:
+    left, right = app.table("l", key=str, value=str), app.table("r", key=str, value=str)
+    joined = left.join(right, lambda one, other: one + other, on=str.lower, value=str, name="fkj", store="res")
+    joined.to_stream().to("out")
 
 
 def table_group_by(app: App) -> None:
@@ -155,12 +197,22 @@ DECLARED: dict[str, Declare] = {
     "windowed_count": windowed_count,
     "two_aggs_after_selectKey": two_aggregations,
     "two_aggs_after_selectKey_not_optimized": two_aggregations,
+    "two_aggs_after_selectKey_optimized": two_aggregations,
+    "ss_self_join_optimized": self_join,
     "st_join": stream_table_join,
+    "st_join_optimized": stream_table_join,
     "st_join_rekeyed": rekeyed_join,
+    "sg_join": global_join,
     "ss_join": stream_stream_join,
     "ss_outer_join": stream_stream_outer_join,
     "ss_join_rekeyed_named": rekeyed_stream_stream_join,
     "table_groupby_count": table_group_by,
+    "cogroup": cogroup,
+    "suppress": suppress,
+    "fk_join": foreign_key_join,
+    "fk_join_named": foreign_key_join_named,
+    "tt_join": table_join,
+    "tt_outer_join_materialized": table_outer_join_in_a_store,
     "repartition": repartition,
     "repartition_named": repartition_named,
     "toTable": to_table,
@@ -169,6 +221,9 @@ DECLARED: dict[str, Declare] = {
     "pattern_source": pattern_source,
     "multi_topic_source": multi_topic_source,
 }
+
+
+OPTIMIZED = {"two_aggs_after_selectKey_optimized", "ss_self_join_optimized", "st_join_optimized"}
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +237,7 @@ def oracle() -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", DECLARED)
 def test_the_description_is_kafka_streams_own(case: str, oracle: dict[str, Any]) -> None:
-    app = App("oracle", naming="kafka_streams")
+    app = App("oracle", naming="kafka_streams", optimize="all" if case in OPTIMIZED else "none")
     DECLARED[case](app)
 
     assert app.topology.describe() == oracle[case]

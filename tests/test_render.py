@@ -39,6 +39,17 @@ def test_the_data_names_every_step_store_and_repartition_topic(topology: Topolog
     assert data["repartitions"] == [{"name": "per-region", "partitions": None}]
 
 
+def test_the_data_tells_of_tables_that_every_worker_has_and_who_asks_them() -> None:
+    app = App("app")
+    users = app.global_table("users", key=str, value=str, name="people")
+    app.stream("clicks", key=str, value=str).join(users, lambda v, u: v, on=lambda v: v, value=str, name="known").to(
+        "out"
+    )
+    [table] = app.topology.to_dict()["globals"]
+    assert (table["topic"], table["store"], table["types"]) == ("users", "people", ["string", "string"])
+    assert table["asked_by"] == ["known"]
+
+
 def test_the_flowchart_has_an_edge_for_every_edge(topology: Topology) -> None:
     chart = topology.to_mermaid()
     assert chart.startswith("flowchart LR\n")

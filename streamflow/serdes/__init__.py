@@ -24,6 +24,7 @@ from streamflow.serdes.structured import is_immutable, json, msgpack, type_name
 
 if TYPE_CHECKING:
     from streamflow.serdes.avro_serde import avro
+    from streamflow.serdes.faust_serde import faust
     from streamflow.serdes.json_schema_serde import json_schema
     from streamflow.serdes.protobuf_serde import protobuf
     from streamflow.serdes.registry import RegistryUnavailable, SchemaRegistry
@@ -35,6 +36,7 @@ __all__ = [
     "Typed",
     "avro",
     "change_serde",
+    "faust",
     "float64",
     "for_topic",
     "int32",
@@ -63,6 +65,7 @@ __all__ = [
 
 _LATER = {
     "avro": "avro_serde",
+    "faust": "faust_serde",
     "json_schema": "json_schema_serde",
     "protobuf": "protobuf_serde",
     "RegistryUnavailable": "registry",

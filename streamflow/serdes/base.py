@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -31,7 +31,7 @@ class Serde(Generic[T]):
 
     A serde whose bytes depend on the topic (a schema registry keeps a schema per topic) gives the one for a topic by
     ``of_topic(topic, "key" or "value")``. ``ready`` asks for what is needed from outside before the first value; it
-    may block, and raises `StreamflowError`.
+    may block, and raises `StreamflowError`. ``type`` is what it writes values of, where it says so.
 
     >>> upper = Serde(lambda v: v.lower().encode(), lambda b: b.decode().upper(), name="upper")
     >>> upper.deserialize(upper.serialize("ABC")), upper.serialize(None)
@@ -48,6 +48,7 @@ class Serde(Generic[T]):
     layout: str = ""
     of_topic: Callable[[str, str], Serde[T]] | None = None
     ready: Callable[[], object] | None = None
+    type: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.null_safe:

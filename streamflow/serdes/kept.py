@@ -5,6 +5,10 @@
         name                 uint32 length || UTF-8
         value of a header    int32 length, -1 for null || bytes
     of one of two sides      side (00 the right one, 01 the left one) || the above
+    with its key             uint32 length || key || value
+    a row that is held back  int64 time || what there is of: 01 old, 02 new, 04 headers, added up || each of them
+        old, new             uint32 length || value
+        headers              as above, from the count on
 
 Integers are big endian. A value without headers stands for itself, one with headers is `Headed`.
 """
@@ -13,13 +17,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from streamflow.record import Headers
-from streamflow.serdes.base import Serde, unreadable
+from streamflow.serdes.base import Serde, unreadable, wrapped
 
 _LENGTH = struct.Struct(">i")
 _COUNT = struct.Struct(">I")
+_BEGIN = struct.Struct(">qB")
+_ALONE = struct.Struct(">qBI")
 
 
 class Headed(NamedTuple):
@@ -79,6 +85,81 @@ def of_two_sides(left: Serde[Any], right: Serde[Any]) -> Serde[Any]:
 
     name = f"either({left.name}, {right.name})"
     return Serde(serialize, deserialize, name, left.immutable and right.immutable)
+
+
+def with_key(key: Serde[Any], value: Serde[Any]) -> Serde[tuple[Any, Any]]:
+    """``(key, value)`` as one value.
+
+    >>> from streamflow.serdes.scalars import int64, string
+    >>> serde = with_key(string, int64)
+    >>> serde.deserialize(serde.serialize(("a", 7)))
+    ('a', 7)
+    """
+
+    def serialize(pair: tuple[Any, Any]) -> bytes | None:
+        first = key.serialize(pair[0]) or b""
+        second = value.serialize(pair[1])
+        return None if second is None else _COUNT.pack(len(first)) + first + second
+
+    def deserialize(data: bytes | None) -> Any:
+        name = f"with_key({key.name}, {value.name})"
+        if data is None or len(data) < _COUNT.size:
+            raise unreadable(name, data or b"")
+        end = _COUNT.size + _COUNT.unpack_from(data)[0]
+        return key.deserialize(data[_COUNT.size : end]), value.deserialize(data[end:])
+
+    return Serde(serialize, deserialize, f"with_key({key.name}, {value.name})", key.immutable and value.immutable)
+
+
+Buffered: TypeAlias = tuple[int, Any, Any, Headers]
+"""A row of a table that is held back: the time it waits from, what was said of it last, its newest value and that one's
+headers. A plain tuple, for one is made for each update."""
+
+
+def buffered(inner: Serde[Any]) -> Serde[Buffered]:
+    """Rows that are held back, of a table with values of ``inner``.
+
+    >>> from streamflow.serdes.scalars import string
+    >>> serde = buffered(string)
+    >>> serde.deserialize(serde.serialize((7, None, "a", ())))
+    (7, None, 'a', ())
+    """
+    write, read, name = inner.serialize, inner.deserialize, f"buffered({inner.name})"
+
+    def serialize(row: Buffered | None) -> bytes | None:
+        if row is None:
+            return None
+        at, old, new, headers = row
+        if old is None and not headers and new is not None:
+            data = write(new)
+            return None if data is None else _ALONE.pack(at, 2, len(data)) + data
+        kind, parts = 0, b""
+        for flag, value in ((1, old), (2, new)):
+            if (data := write(value)) is not None:
+                kind |= flag
+                parts += _COUNT.pack(len(data)) + data
+        if headers:
+            kind |= 4
+            parts += _headers_out(headers)
+        return _BEGIN.pack(at, kind) + parts
+
+    def deserialize(data: bytes | None) -> Any:
+        if data is None:
+            return None
+        try:
+            (at, kind), place = _BEGIN.unpack_from(data), _BEGIN.size
+            values: list[Any] = [None, None]
+            for nth in (0, 1):
+                if kind & 1 << nth:
+                    (length,) = _COUNT.unpack_from(data, place)
+                    place += _COUNT.size + length
+                    values[nth] = read(data[place - length : place])
+        except struct.error:
+            raise unreadable(name, data) from None
+        return at, values[0], values[1], (_headers_in(data, place)[0] if kind & 4 else ())
+
+    made = Serde(serialize, deserialize, name, inner.immutable, null_safe=True)
+    return wrapped(buffered, inner, made)
 
 
 def _headers_out(headers: Headers) -> bytes:

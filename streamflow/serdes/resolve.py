@@ -13,6 +13,7 @@ from streamflow.record import Windowed
 from streamflow.serdes import scalars
 from streamflow.serdes.base import Serde, shown
 from streamflow.serdes.compound import session_windowed_key, window_size, windowed_by_size
+from streamflow.serdes.faust_serde import faust, is_faust
 from streamflow.serdes.structured import json
 
 _SCALARS: dict[Any, Serde[Any]] = {
@@ -44,6 +45,8 @@ def serde_of(kind: Any) -> Serde[Any]:
     if kind is Windowed or typing.get_origin(kind) is Windowed:
         inner = typing.get_args(kind)
         return windowed_by_size(serde_of(inner[0] if inner else bytes), None)
+    if is_faust(kind):
+        return faust(kind)
     if not _is_type(kind):
         raise TopologyError(f"a type or a Serde was expected, found {shown(kind)}; write for example value=str")
     return json(kind)

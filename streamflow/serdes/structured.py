@@ -138,7 +138,7 @@ def _serde(of: Any, format: str, encode: Callable[[Any], bytes], decode: Callabl
         except UnicodeDecodeError as error:
             raise unreadable(expected, data, error.reason) from None
 
-    return Serde(serialize, deserialize, f"{format}({name})", is_immutable(of), null_safe=True)
+    return Serde(serialize, deserialize, f"{format}({name})", is_immutable(of), null_safe=True, type=of)
 
 
 def _checked(of: Any, decoder: Callable[[Any], Any]) -> Any:
@@ -192,4 +192,4 @@ def _pydantic(model: Any) -> Serde[Any]:
             why = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in told.errors())
             raise unreadable(expected, data, why) from None
 
-    return Serde(serialize, deserialize, f"json({name})", null_safe=True)
+    return Serde(serialize, deserialize, f"json({name})", null_safe=True, type=model)

@@ -25,21 +25,29 @@ OUTPUTS = {
     "sessions": 9_900,  # an update and, but for each user's first order, a tombstone
     "sliding": 130_291,  # a user's n-th order is in n windows, all within ten seconds
     "streams": 24_368,
+    "suppress": 100,  # each user's first minute
+    "tables": 5_000,
+    "foreign keys": 100,  # at least the newest order of each user: answers to those before may come too late for them
 }
 """Of 5,000 orders; amounts run from 1 to 9 in turn, and the even ones pass. ``streams``: 2,500 and as many
 payments. No commit is asked to hold updates here."""
+
+
+ORDERS = {"suppress": 121_000}
+"""How many orders it takes, where 5,000 are too few."""
 
 
 @pytest.mark.parametrize("name", APPS)
 def test_a_workload_processes_every_order(name: str, tmp_path: Path) -> None:
     async def written() -> int:
         log = LogForOne()
-        planned = await prepare(log, name, 5_000, keys=100, partitions=2)
+        planned = await prepare(log, name, ORDERS.get(name, 5_000), keys=100, partitions=2)
         await run_to_end(planned, log, tmp_path)
         out = [tp for tp in log.produced if tp.topic == "out"]
         return sum(ends.end for ends in (await log.offsets(out)).values())
 
-    assert asyncio.run(written()) == OUTPUTS[name]
+    found = asyncio.run(written())
+    assert found == OUTPUTS[name] or (name == "foreign keys" and found > OUTPUTS[name])
 
 
 @pytest.mark.parametrize("figure", [f for f in FIGURES if f.name in ("engine count", "restore", "end-to-end count")])

@@ -16,3 +16,9 @@ class Otherwise:
     defect: str
     steps: Mapping[int, Rows] = field(default_factory=dict[int, Rows])
     dropped: int | None = None
+
+
+def history(topology: Mapping[str, Any], side: str) -> dict[str, Any]:
+    """How a table is declared that the case wants versioned, or not."""
+    kept = topology.get(f"{side}_versioned_history_ms")
+    return {} if kept is None else {"history": f"{kept}ms"}

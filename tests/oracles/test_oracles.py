@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streamflow.testing import TopologyTestDriver
+from streamflow.topology import external_topics
 from tests.oracles import cases
 from tests.oracles.otherwise import Otherwise
 
@@ -25,8 +26,11 @@ NOW = [case for case in ALL if cases.later(case) is None]
 @pytest.mark.parametrize("case", NOW, ids=lambda case: case["id"])
 def test_the_answer_is_kafka_streams_answer(case: dict[str, Any], stores: Any, crash: bool) -> None:
     otherwise = cases.DECIDED_OTHERWISE.get(case["id"], Otherwise(""))
-    with TopologyTestDriver(cases.build(case), stores=stores) as driver:
-        output = driver.output_topic("output")
+    app = cases.build(case)
+    with TopologyTestDriver(app, stores=stores) as driver:
+        outputs = {
+            topic: driver.output_topic(topic) for topic in external_topics(app.topology) if topic.startswith("output")
+        }
         for number, step in enumerate(case["steps"]):
             if "in" in step:
                 topic, key, value, timestamp = step["in"]
@@ -35,8 +39,13 @@ def test_the_answer_is_kafka_streams_answer(case: dict[str, Any], stores: Any, c
                 driver.advance_wall_clock(f"{step['advance_wall_ms']}ms")
             if crash:
                 driver.crash()
-            found = [cases.in_oracle_form(r.key, r.value, r.timestamp) for r in output.read_records()]
-            assert found == otherwise.steps.get(number, step["out"]), f"step {number}: {step}"
+            found = {
+                topic: [cases.in_oracle_form(r.key, r.value, r.timestamp) for r in rows]
+                for topic, output in outputs.items()
+                if (rows := output.read_records())
+            }
+            expected = cases.by_topic(otherwise.steps.get(number, step["out"]))
+            assert found == expected, f"step {number}: {step}"
         dropped = case.get("dropped_records_total") if otherwise.dropped is None else otherwise.dropped
         if dropped is not None:
             assert driver.dropped_records == dropped

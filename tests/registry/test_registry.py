@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypedDict
 import msgspec
 import pytest
 
+from examples.kafka_streams import avro_schema_registry, avro_to_protobuf
 from streamflow import App, TopologyError, serdes
 from streamflow.errors import SerdeError
 from streamflow.serdes import RegistryUnavailable, SchemaRegistry, for_topic
@@ -283,3 +284,14 @@ def test_a_value_that_does_not_fit_its_schema_is_shown() -> None:
         serdes.avro(Place).serialize(3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(SerdeError, match=r"expected avro\(Place\)"):
         serdes.avro(Place).deserialize(b"\xff")
+
+
+def test_the_examples_read_and_write_through_a_registry(registry_url: str) -> None:
+    with TopologyTestDriver(avro_schema_registry.build(registry_url)) as driver:
+        driver.input_topic("input").pipe("1", avro_schema_registry.MyRecord("foo"))
+        assert driver.output_topic("output").read_key_values() == [("1", avro_schema_registry.MyRecord("FOO"))]
+    with TopologyTestDriver(avro_to_protobuf.build(registry_url)) as driver:
+        driver.input_topic("avro-movies").pipe(None, avro_to_protobuf.Movie(1, "Die Hard", 1988))
+        ((_, movie),) = driver.output_topic("proto-movies").read_key_values()
+        assert (movie.movie_id, movie.title, movie.release_year) == (1, "Die Hard", 1988)
+    assert {"input-value", "output-value", "avro-movies-value", "proto-movies-value"} <= set(topics(registry_url))

@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a bare number": ({"commit_interval": 100}, "commit_interval is 100; write a timedelta or a text"),
     "no time at all": ({"commit_interval": "0ms"}, "commit_interval is '0ms'; it must be at least 1 ms"),
     "no partitions": ({"topic_partitions": 0}, "topic_partitions is 0; it must be a whole number of at least 1"),
-    "standbys": ({"standby_replicas": 1}, "standby_replicas=1 is not available in this version"),
+    "standbys": ({"standby_replicas": -1}, "standby_replicas is -1; it must be a whole number, 0 for none"),
 }
 
 

@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_type
 
-from streamflow import App, KStream, KTable, Windowed, hopping, serdes, tumbling
+from streamflow import (
+    App,
+    GlobalKTable,
+    KStream,
+    KTable,
+    Windowed,
+    hopping,
+    serdes,
+    session,
+    tumbling,
+    until_time_limit,
+    until_window_closes,
+)
+from streamflow.processor import KeyValueStore, Processor, Record
 
 app = App("typed")
 
@@ -79,6 +92,21 @@ grouped = regions.group_by(lambda region: region, key=str)
 assert_type(grouped.count(name="counts"), KTable[str, int])
 assert_type(grouped.reduce(lambda total, value: total + value), KTable[str, str])
 assert_type(grouped.aggregate(lambda: 0, lambda total, value: total + len(value), value=int), KTable[str, int])
+
+
+def lengthen(total: int, value: str) -> int:
+    return total + len(value)
+
+
+lengths = grouped.cogroup(lengthen)
+assert_type(lengths.cogroup(grouped, lambda key, total, value: total).aggregate(int), KTable[str, int])
+
+
+def added(left: int, right: int) -> int:
+    return left + right
+
+
+assert_type(lengths.windowed_by(session("1m")).aggregate(int, merge=added), KTable[Windowed[str], int])
 windowed = grouped.windowed_by(tumbling("1m", grace="10s")).count(emit="on_close")
 assert_type(windowed, KTable[Windowed[str], int])
 hops = grouped.windowed_by(hopping("5m", "1m")).aggregate(
@@ -86,6 +114,60 @@ hops = grouped.windowed_by(hopping("5m", "1m")).aggregate(
 )
 assert_type(hops, KTable[Windowed[str], list[str]])
 assert_type(windowed.to_stream(lambda key, count: key.key, key=str), KStream[str, int])
+
+assert_type(windowed.suppress(until_window_closes(), max_records=9, when_full="fail"), KTable[Windowed[str], int])
+assert_type(users.suppress(until_time_limit("1m")), KTable[str, User])
+
+assert_type(clicks.deduplicate(by=lambda click: click.url, within="1m"), KStream[str, Click])
+assert_type(clicks.deduplicate(by=lambda key, click: key + click.url, within=timedelta(minutes=1)), KStream[str, Click])
+
+orders = app.table("by-number", key=int, value=Click)
+assert_type(
+    orders.join(users, lambda click, user: user.region, on=lambda click: click.user, value=str), KTable[int, str]
+)
+assert_type(
+    orders.left_join(users, lambda click, user: "" if user is None else user.region, on=lambda n, click: click.user),
+    KTable[int, str],
+)
+
+everywhere = app.global_table("everywhere", key=str, value=User)
+assert_type(everywhere, GlobalKTable[str, User])
+assert_type(
+    clicks.join(everywhere, lambda click, user: user.region, on=lambda click: click.user, value=str), KStream[str, str]
+)
+assert_type(
+    clicks.left_join(everywhere, lambda key, click, user: user is None, on=lambda key, click: key, value=bool),
+    KStream[str, bool],
+)
+
+
+class Measure(Processor[str, Click, int, str]):
+    def process(self, record: Record[str, Click]) -> None:
+        assert_type(record.value.url, str)
+
+
+class Keep(Processor[str, Click, str, int]):
+    def process(self, record: Record[str, Click]) -> None: ...
+
+
+assert_type(clicks.process(Measure, key=int, value=str), KStream[int, str])
+assert_type(clicks.process_values(Keep, value=int), KStream[str, int])
+
+urls = KeyValueStore("urls", key=str, value=str)
+assert_type(app.add_global_store(urls, "clicks-of-all", Keep, key=str, value=Click), str)
+assert_type(app.add_global_store(urls, app.topic("told", key=str, value=Click), Keep), str)
+
+history = app.table("history", key=str, value=User, history="1h")
+assert_type(history, KTable[str, User])
+assert_type(clicks.join(history, lambda click, user: user.region, grace="1m", value=str), KStream[str, str])
+
+
+async def fetched(click: Click) -> int:
+    return len(click.url)
+
+
+assert_type(clicks.map_async(fetched, timeout="1s"), KStream[str, int])
+assert_type(clicks.deduplicate(by=lambda click: click.url, within="1m"), KStream[str, Click])
 
 by_region = users.group_by(lambda user, row: (row.region, user), key=str, value=str)
 assert_type(by_region.count(), KTable[str, int])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from streamflow import App, KStream, KTable, tumbling
+from streamflow import App, KStream, KTable, tumbling, until_time_limit
+from streamflow.processor import KeyValueStore, Processor
 
 app = App("typed")
 words = app.stream("words", key=str, value=str)
@@ -57,3 +58,25 @@ app.table("t")  # error
 app.table(["a", "b"], key=str, value=str)  # error
 App("x", guarantee="maybe")  # error
 App("x", brokers="y")  # error
+kept.suppress("10s")  # error
+kept.suppress(until_time_limit(10))  # error
+kept.suppress(until_time_limit("10s"), when_full="drop")  # error
+words.deduplicate(by=lambda word: word.nothing, within="10s")  # error
+words.deduplicate(by=lambda word: word, within=10)  # error
+words.deduplicate(within="10s")  # error
+whole = app.global_table("whole", key=int, value=str)
+words.join(whole, lambda word, row: word)  # error
+words.join(whole, lambda word, row: word, on=lambda word: word)  # error
+kept.join(app.table("numbered", key=int, value=str), lambda one, other: one, on=lambda value: "x")  # error
+words.map_async(lambda word: word)  # error
+words.process(str)  # error
+app.table("t", key=str, value=str, history=5)  # error
+
+
+class Texts(Processor[str, str, str, str]): ...
+
+
+here = KeyValueStore("here", key=str, value=str)
+app.add_global_store(here, "numbers", Texts, key=str, value=int)  # error
+app.add_global_store(here, "texts", Texts)  # error
+app.add_global_store("here", "texts", Texts, key=str, value=str)  # error
