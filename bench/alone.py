@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from streamflow.log.contract import Assignment, Fetched, Member
+from streamflow.log.contract import NO_COPIES, Assignment, Copies, Fetched, Member
 from streamflow.log.memory import MemoryLog
 from streamflow.record import TopicPartition
 
@@ -21,7 +21,9 @@ class OnlyMember:
     def __init__(self) -> None:
         self._now = Assignment(0, frozenset(), frozenset())
 
-    async def join(self, tasks: Mapping[str, int], address: str, holding: Mapping[str, int]) -> None:
+    async def join(
+        self, tasks: Mapping[str, int], address: str, holding: Mapping[str, int], copies: Copies = NO_COPIES
+    ) -> None:
         self._now = Assignment(1, frozenset(tasks), frozenset(tasks))
 
     def assignment(self) -> Assignment:
@@ -37,6 +39,9 @@ class OnlyMember:
 
     async def release(self, tasks: frozenset[str]) -> None:
         """Nobody waits for them."""
+
+    async def warm(self, tasks: frozenset[str]) -> None:
+        """It has no standbys."""
 
     async def confirm(self) -> bool:
         return True

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from streamflow import App, hopping, session, sliding, tumbling
+from streamflow import App, hopping, session, sliding, tumbling, until_window_closes
 
 
 class Order(msgspec.Struct):
@@ -124,6 +124,36 @@ def streams_join() -> App:
     return app
 
 
+def suppressed() -> App:
+    """Orders per user and minute, once the minute and another one are over."""
+    app = App("bench-suppress")
+    grouped = app.stream("orders", key=str, value=Order).group_by_key()
+    counts = grouped.windowed_by(tumbling("1m", grace="1m")).count(name="counts")
+    counts.suppress(until_window_closes(), name="final").to_stream().to("out")
+    return app
+
+
+def tables_join() -> App:
+    """Each user's row with the newest order."""
+    app = App("bench-tables")
+    orders = app.table("orders", key=str, value=Order)
+    users = app.table("users", key=str, value=User)
+    joined = orders.join(users, lambda order, user: Sale(user.name, user.region, order.amount), value=Sale)
+    joined.to_stream().to("out")
+    return app
+
+
+def foreign_keys() -> App:
+    """Each newest order with the user whom it names: two topics in between, four records for one."""
+    app = App("bench-foreign-keys")
+    orders, users = app.table("orders", key=str, value=Order), app.table("users", key=str, value=User)
+    joined = orders.join(
+        users, lambda order, user: Sale(user.name, user.region, order.amount), on=lambda order: order.user, value=Sale
+    )
+    joined.to_stream().to("out")
+    return app
+
+
 APPS: dict[str, Callable[[], App]] = {
     "stateless": stateless,
     "count": count,
@@ -134,4 +164,7 @@ APPS: dict[str, Callable[[], App]] = {
     "hopping": hopping_count,
     "sessions": sessions,
     "sliding": sliding_count,
+    "suppress": suppressed,
+    "tables": tables_join,
+    "foreign keys": foreign_keys,
 }

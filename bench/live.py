@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -77,7 +77,7 @@ async def latencies(home: Path, seconds: float) -> list[float]:
     return sorted(late for sent, late in found if sent > began + WARM_UP * 1000)
 
 
-async def feed(log: Log, seconds: float) -> None:
+async def feed(log: Log, seconds: float, topic: str = "orders") -> None:
     """`RATE` records a second, stamped with the time of their append."""
     per_append = round(RATE * EVERY)
     source = orders(round(RATE * seconds), KEYS)
@@ -85,14 +85,14 @@ async def feed(log: Log, seconds: float) -> None:
     while chunk := list(islice(source, per_append)):
         now = time.time_ns() // 1_000_000
         stamped: list[RawRecord] = [(key, value, now, headers) for key, value, _, headers in chunk]
-        await append(log, {tp: found for tp, found in batches("orders", iter(stamped), PARTITIONS).items() if found})
+        await append(log, {tp: found for tp, found in batches(topic, iter(stamped), PARTITIONS).items() if found})
         due += EVERY
         await asyncio.sleep(max(0.0, due - time.monotonic()))
 
 
-async def read(log: Log, count: int, since: int) -> list[tuple[int, float]]:
+async def read(log: Log, count: int, since: int, out: Sequence[TopicPartition] = OUT) -> list[tuple[int, float]]:
     """``(sent, latency)`` in milliseconds of the first ``count`` outputs of records sent since."""
-    positions = dict.fromkeys(OUT, 0)
+    positions = dict.fromkeys(out, 0)
     found: list[tuple[int, float]] = []
     while len(found) < count:
         got = await log.fetch(positions, max_bytes=1 << 20, max_wait=PATIENCE)

