@@ -1,4 +1,4 @@
-"""Draws docs/picture.svg: what one commit ties together. `python docs/picture.py > docs/picture.svg`."""
+"""Draws docs/pages/picture.svg: what one commit ties together. `python docs/picture.py > docs/pages/picture.svg`."""
 
 from __future__ import annotations
 
