@@ -230,12 +230,14 @@ class Client:
             except LogUnavailable:
                 continue
         answer = found or await self.ask_anybody(request, timeout=DIALING)
+        brokers = {id: (host, port) for id, host, port, *_ in answer.brokers}
+        if not brokers:  # as of a broker that stood still for longer than its session, until it is let in again
+            raise LogUnavailable(f"{self.name} knows no broker that is alive just now, not even the one that says so")
         topics: dict[str, Found] = {}
         for code, name, id, _, partitions, *_ in answer.topics:
             if code == codes.OK:
                 leaders = {number: Leader(leader, epoch) for _, number, leader, epoch, *_ in partitions}
                 topics[name] = Found(name, id.hex(), leaders)
-        brokers = {id: (host, port) for id, host, port, *_ in answer.brokers}
         self.metadata = Metadata(brokers, topics, answer.controller, asyncio.get_running_loop().time())
 
     async def fresh(self) -> Metadata:
