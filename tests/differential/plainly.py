@@ -43,9 +43,14 @@ class Queue:
 
 
 class Plainly:
-    """A program; give it records with `pipe`, and look at ``said`` of a step (by its number)."""
+    """A program; give it records with `pipe`, and look at ``said`` of a step (by its number).
+
+    ``crowded`` once a queue has held several records at a time: what two steps make of them comes in another order
+    where both take them from one topic.
+    """
 
     def __init__(self, program: list[Step]) -> None:
+        self.crowded = False
         self.queues: list[Queue] = []
         self.topics: dict[int, Queue] = {}
         self.last: list[Node] = []
@@ -91,6 +96,7 @@ class Plainly:
             for queue in self.queues:
                 queue.rows.extend(queue.coming)
                 queue.coming.clear()
+                self.crowded |= len(queue.rows) > 1
 
     def said(self, number: int) -> list[Row]:
         """``(key, value, time)`` of all that a step has said."""

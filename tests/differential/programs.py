@@ -368,7 +368,10 @@ for _name, _join in (("inner", "join"), ("left", "left_join"), ("outer", "outer_
         )  # fmt: skip
         WORDS[f"foreign_{_name}"] = Word(
             "TT", "T", lambda name, c, a, b, join=_join: getattr(a, join)(b, meet, on=key_of, value=int, name=name),
-            lambda *c, kind=_name: [plain.ForeignKeyJoin(key_of, meet, left=kind == "left")],
+            lambda *c, kind=_name: [
+                plain.ForeignKeyJoin(key_of, meet, left=kind == "left"),
+                plain.TableMap(lambda v: v, skips=False),  # its answers come through a topic, after all else
+            ],
             loose=True,
         )  # fmt: skip
 
