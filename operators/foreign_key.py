@@ -157,8 +157,8 @@ class Subscribed(Passing):
 
 
 @dataclass(frozen=True)
-class RightRow(_New):
-    """Answer a subscription with the right row of now, which ``store`` keeps."""
+class _Answering(_New):
+    """A step that makes answers out of what ``store`` keeps."""
 
     store: str
 
@@ -169,6 +169,11 @@ class RightRow(_New):
     @property
     def stores(self) -> Sequence[str]:
         return (self.store,)
+
+
+@dataclass(frozen=True)
+class RightRow(_Answering):
+    """Answer a subscription with the right row of now, which ``store`` keeps."""
 
     def build(self, emit: Emit, scope: Scope) -> Emit:
         get_pair = scope.store(self.store).get_pair
@@ -191,19 +196,10 @@ class RightRow(_New):
 
 
 @dataclass(frozen=True)
-class RightChange(_New):
+class RightChange(_Answering):
     """Tell the subscribers of a right row, which ``store`` keeps, that it is another, in the order of their keys."""
 
-    store: str
     write_key: Write
-
-    @property
-    def reads_value(self) -> bool:
-        return True
-
-    @property
-    def stores(self) -> Sequence[str]:
-        return (self.store,)
 
     def build(self, emit: Emit, scope: Scope) -> Emit:
         subscribers = scope.store(self.store).prefix
